@@ -1,0 +1,245 @@
+// Package history holds what happened in one run: every event with its time,
+// in order, and the files that were collected at the end. Verdicts are
+// computed from a history alone, so that a saved one can be judged and
+// rendered again. It imports none of the other rooms.
+//
+// It records; it never judges: what an event means is said by package check.
+package history
+
+import (
+	"io"
+	"sync"
+	"time"
+)
+
+// Kind says what an event is.
+type Kind string
+
+// The kinds of event. Which fields of an Event each one sets is said beside
+// it; At and Kind are always set.
+const (
+	Phase        Kind = "phase"        // Text: a phase of the run began (see Span for how long it took)
+	Created      Kind = "created"      // Service
+	Started      Kind = "started"      // Service, Incarnation
+	Healthy      Kind = "healthy"      // Service, Incarnation
+	Log          Kind = "log"          // Service, Incarnation, Stream, Text: one line, without its newline
+	Exited       Kind = "exited"       // Service, Incarnation, Code; Text names the signal or the OOM killer where known
+	FaultArmed   Kind = "fault-armed"  // Service, Fault, Text: the trigger in words
+	FaultFired   Kind = "fault-fired"  // Service, Incarnation, Fault, Text: what matched; the moment at which the trigger came
+	FaultDone    Kind = "fault-done"   // Service, Incarnation, Fault, Text: what was done; the moment at which it had taken effect
+	FaultHealed  Kind = "fault-healed" // Service, Incarnation, Fault, Text: the service is back: started, unpaused or connected again
+	FaultMissed  Kind = "fault-missed" // Service, Fault, Text: the run ended before the trigger came, or the fault could not be done
+	QueueDepth   Kind = "queue-depth"  // Queue, Ready, Unacked: as the broker itself counted them
+	Collected    Kind = "collected"    // Service, Text: the path; the content is in Files
+	CommandRan   Kind = "command-ran"  // Service, Code, Text: the command; Stdout and Stderr; Expect: index of the expectation
+	AllDone      Kind = "all-done"     // everything expected was there and the queues were drained
+	Settled      Kind = "settled"      // drained, but not everything was there, and nothing happened for the settle time
+	TimedOut     Kind = "timed-out"    // Text: what was still awaited
+	Interrupted  Kind = "interrupted"  // the person ended the run
+	Trouble      Kind = "trouble"      // Text: Docker, broker, image or disk trouble: the run is broken
+	Warning      Kind = "warning"      // Text: something that the reader of the result must know
+	Removed      Kind = "removed"      // everything that the run created is gone
+	Unremoved    Kind = "unremoved"    // Text: a thing that could not be removed, by name
+	CheckStarted Kind = "check-started"
+)
+
+// Event is one thing that happened in a run.
+type Event struct {
+	// At is the time since the run began, on one monotonic clock.
+	At   time.Duration `json:"at"`
+	Kind Kind          `json:"kind"`
+
+	Service string `json:"service,omitempty"`
+	// Incarnation is which life of the service, counted from 1.
+	Incarnation int    `json:"incarnation,omitempty"`
+	Stream      string `json:"stream,omitempty"` // stdout or stderr
+	Text        string `json:"text,omitempty"`
+	// Fault is the planned fault's number, counted from 1 over the faults of
+	// the scenario with every repetition of one counted by itself.
+	Fault   int    `json:"fault,omitempty"`
+	Code    *int   `json:"code,omitempty"` // exit code
+	Queue   string `json:"queue,omitempty"`
+	Ready   int    `json:"ready,omitempty"`
+	Unacked int    `json:"unacked,omitempty"`
+	Stdout  string `json:"stdout,omitempty"`
+	Stderr  string `json:"stderr,omitempty"`
+	Expect  int    `json:"expect,omitempty"` // index of the expectation, from 0
+}
+
+// Span is a stretch of a run's time and what it was spent on. Spans may
+// overlap; the report attributes each instant to one of them.
+type Span struct {
+	Name  string        `json:"name"` // see the Span constants
+	Note  string        `json:"note,omitempty"`
+	Start time.Duration `json:"start"`
+	End   time.Duration `json:"end"`
+}
+
+// What the time of a run is spent on.
+const (
+	SpanImages     = "images"
+	SpanBroker     = "broker boot"
+	SpanContainers = "containers"
+	SpanWorkload   = "workload"
+	SpanFaults     = "faults"
+	SpanCollect    = "collect"
+	SpanChecks     = "checks"
+	SpanRemoval    = "removal"
+)
+
+// Stage says when a file was collected.
+type Stage string
+
+// The stages at which files are collected.
+const (
+	AtEnd        Stage = "end"           // when the run had ended
+	BeforeStable Stage = "before-stable" // before the further restart of a stable expectation
+	AfterStable  Stage = "after-stable"  // after it
+)
+
+// File is one file collected from a container. Its content lies on disk,
+// since it may be larger than memory should hold.
+type File struct {
+	Service string `json:"service"`
+	Path    string `json:"path"` // in the container
+	Stage   Stage  `json:"stage"`
+	Size    int64  `json:"size"`
+	SHA256  string `json:"sha256"`
+	// Stored is the file's name below the history's directory.
+	Stored string `json:"stored"`
+}
+
+// Meta says what run this is.
+type Meta struct {
+	RunID       string            `json:"runId"`
+	Scenario    string            `json:"scenario"`
+	File        string            `json:"file"`
+	Replay      string            `json:"replay"` // the one command that runs it again
+	Model       string            `json:"model"`  // process-crash or power-loss
+	Seed        string            `json:"seed,omitempty"`
+	Started     time.Time         `json:"started"`
+	Killpoint   string            `json:"killpoint"`
+	Engine      string            `json:"engine"`
+	Images      map[string]string `json:"images,omitempty"` // image id by service
+	Environment map[string]string `json:"environment,omitempty"`
+}
+
+// History is everything that is known of one run.
+type History struct {
+	Meta   Meta
+	Events []Event
+	Files  []File
+	Spans  []Span
+	// Dir is where the collected files lie; see Open.
+	Dir string
+}
+
+// Recorder collects a history while the run goes on. It is safe for use by
+// several goroutines. Watchers see every event in the order of the history.
+type Recorder struct {
+	mu       sync.Mutex
+	base     time.Time
+	history  History
+	watchers map[int]func(Event)
+	next     int
+}
+
+// NewRecorder begins a history. Collected files are kept below dir, which
+// must exist.
+func NewRecorder(meta Meta, dir string) *Recorder {
+	base := time.Now()
+	meta.Started = base.Round(0)
+	return &Recorder{base: base, history: History{Meta: meta, Dir: dir}, watchers: map[int]func(Event){}}
+}
+
+// Now is the time since the run began.
+func (r *Recorder) Now() time.Duration { return time.Since(r.base) }
+
+// Add records an event at this moment and returns it with its time. The
+// watchers are called before Add returns, under the recorder's lock, so that
+// they see events in order: they must be quick and must not call Add.
+func (r *Recorder) Add(event Event) Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	event.At = time.Since(r.base)
+	r.history.Events = append(r.history.Events, event)
+	for _, watch := range r.watchers {
+		watch(event)
+	}
+	return event
+}
+
+// Watch calls the function with every event that is already there and every
+// later one, until the returned function is called.
+func (r *Recorder) Watch(watch func(Event)) (stop func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, event := range r.history.Events {
+		watch(event)
+	}
+	id := r.next
+	r.next++
+	r.watchers[id] = watch
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.watchers, id)
+	}
+}
+
+// Span begins a stretch of time; the returned function ends it.
+func (r *Recorder) Span(name, note string) (end func()) {
+	start := r.Now()
+	return func() {
+		r.AddSpan(Span{Name: name, Note: note, Start: start, End: r.Now()})
+	}
+}
+
+// AddSpan records a stretch of time that was measured elsewhere.
+func (r *Recorder) AddSpan(span Span) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.history.Spans = append(r.history.Spans, span)
+}
+
+// Meta changes what is known of the run as a whole.
+func (r *Recorder) Meta(change func(*Meta)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.history.Meta)
+}
+
+// Store keeps a collected file's content and records it.
+func (r *Recorder) Store(service, path string, stage Stage, content io.Reader) (File, error) {
+	r.mu.Lock()
+	number := len(r.history.Files)
+	r.history.Files = append(r.history.Files, File{}) // keeps the number ours while the content is copied
+	dir := r.history.Dir
+	r.mu.Unlock()
+
+	file, err := storeFile(dir, number, service, path, stage, content)
+	r.mu.Lock()
+	r.history.Files[number] = file
+	r.mu.Unlock()
+	if err != nil {
+		return File{}, err
+	}
+	r.Add(Event{Kind: Collected, Service: service, Text: path})
+	return file, nil
+}
+
+// History is what was recorded up to now. The copy shares nothing that the
+// recorder will still change.
+func (r *Recorder) History() *History {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	snapshot := History{Meta: r.history.Meta, Dir: r.history.Dir}
+	snapshot.Events = append([]Event(nil), r.history.Events...)
+	snapshot.Spans = append([]Span(nil), r.history.Spans...)
+	for _, file := range r.history.Files {
+		if file.Stored != "" {
+			snapshot.Files = append(snapshot.Files, file)
+		}
+	}
+	return &snapshot
+}

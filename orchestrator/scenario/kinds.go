@@ -1,0 +1,70 @@
+package scenario
+
+// FaultKind is what is done to a service; its text is the YAML key.
+type FaultKind string
+
+// The kinds of fault.
+const (
+	Kill       FaultKind = "kill"
+	Stop       FaultKind = "stop"
+	Restart    FaultKind = "restart"
+	Pause      FaultKind = "pause"
+	Disconnect FaultKind = "disconnect"
+)
+
+// TriggerKind is the condition of a fault; its text is the YAML key.
+type TriggerKind string
+
+// The kinds of trigger.
+const (
+	After TriggerKind = "after"
+	Log   TriggerKind = "log"
+)
+
+// Kind describes one fault or trigger: the keys that it takes besides its
+// own, those that it cannot do without, and how it is written.
+type Kind struct {
+	Name     string
+	Doc      string
+	Keys     []string
+	Required []string
+	Example  string
+}
+
+// FaultKinds is every kind of fault, each once. All kinds take when and
+// times; Keys are those that only some take.
+var FaultKinds = []Kind{
+	{
+		Name: string(Kill), Doc: "send a signal, SIGKILL unless said otherwise, and start it again after restart",
+		Keys: []string{"signal", "restart"}, Example: "{kill: worker-2, when: {after: 1s}, restart: 200ms}",
+	},
+	{
+		Name: string(Stop), Doc: "ask it to stop, and kill it when the grace time is over",
+		Keys: []string{"grace", "restart"}, Example: "{stop: worker-2, grace: 5s, when: {after: 1s}, restart: 1s}",
+	},
+	{
+		Name: string(Restart), Doc: "stop it with its own grace time and start it again at once",
+		Keys: []string{"grace"}, Example: "{restart: worker-2, when: {after: 1s}}",
+	},
+	{
+		Name: string(Pause), Doc: "freeze all its processes, then let them go on",
+		Keys: []string{"for"}, Required: []string{"for"}, Example: "{pause: worker-2, when: {after: 1s}, for: 2s}",
+	},
+	{
+		Name: string(Disconnect), Doc: "take it off its networks, then connect it again",
+		Keys: []string{"for"}, Required: []string{"for"}, Example: "{disconnect: worker-2, when: {after: 1s}, for: 2s}",
+	},
+}
+
+// TriggerKinds is every kind of trigger, each once.
+var TriggerKinds = []Kind{
+	{
+		Name: string(After), Doc: "a time after the system was up, or after the fault before fired",
+		Example: "{after: 3s}",
+	},
+	{
+		Name: string(Log), Doc: "a log line, counted per incarnation",
+		Keys:    []string{"service", "occurrence", "incarnation"},
+		Example: "{log: 'Worker 2: Wrote partition 3', occurrence: 2, service: worker-2}",
+	},
+}
