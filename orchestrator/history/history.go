@@ -172,11 +172,18 @@ func (r *Recorder) Add(event Event) Event {
 // Watch calls the function with every event that is already there and every
 // later one, until the returned function is called.
 func (r *Recorder) Watch(watch func(Event)) (stop func()) {
+	return r.WatchFrom(watch, func() {})
+}
+
+// WatchFrom is Watch that also says, by calling live, when the events that
+// were already there have been given: none comes between them and live.
+func (r *Recorder) WatchFrom(watch func(Event), live func()) (stop func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, event := range r.history.Events {
 		watch(event)
 	}
+	live()
 	id := r.next
 	r.next++
 	r.watchers[id] = watch

@@ -1,0 +1,167 @@
+package broker
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// errNoProbe tells a caller to ask rabbitmqctl.
+var errNoProbe = errors.New("no probe in the broker's container")
+
+// The probe is an Erlang program that reads a request a line from standard
+// input, fields separated by tabs, and answers each with a line "= answer".
+// It calls what rabbitmqctl and the management plugin call on the node:
+// rabbit_vhost:put_vhost/5 (adds, waits until it runs, grants permissions),
+// rabbit_vhost:delete/2 and rabbit_amqqueue:info_all/2, which exist unchanged
+// from RabbitMQ 3.8 to 4.x. Other lines of its output (warnings of the
+// runtime) are passed over.
+const probeProgram = `
+Node = list_to_atom("rabbit@" ++ hd(string:split(element(2, inet:gethostname()), "."))),
+Call = fun(Module, Function, Arguments) -> rpc:call(Node, Module, Function, Arguments, 15000) end,
+Binary = fun(Text) -> unicode:characters_to_binary(Text) end,
+Queue = fun(Info) ->
+  {resource, _, queue, Name} = proplists:get_value(name, Info),
+  io_lib:format("~ts\t~p\t~p", [Name, proplists:get_value(messages_ready, Info), proplists:get_value(messages_unacknowledged, Info)])
+end,
+Answer = fun
+  (["create", Host, User]) ->
+    case Call(rabbit_vhost, put_vhost, [Binary(Host), <<>>, <<>>, false, Binary(User)]) of
+      ok -> "ok"; Other -> io_lib:format("~0tp", [Other])
+    end;
+  (["delete", Host]) ->
+    io_lib:format("~0tp", [Call(rabbit_vhost, delete, [Binary(Host), <<"killpoint">>])]);
+  (["depths", Host]) ->
+    case Call(rabbit_amqqueue, info_all, [Binary(Host), [name, messages_ready, messages_unacknowledged]]) of
+      Infos when is_list(Infos) -> lists:join(";", [Queue(Info) || Info <- Infos]);
+      Other -> io_lib:format("! ~0tp", [Other])
+    end;
+  (["ping"]) -> io_lib:format("~p", [Call(rabbit, is_running, [])])
+end,
+Loop = fun Again() ->
+  case io:get_line("") of
+    Line when is_list(Line) ->
+      Text = try Answer(string:split(string:trim(Line, trailing, "\n"), "\t", all)) catch _:Why -> io_lib:format("! ~0tp", [Why]) end,
+      io:format("= ~ts~n", [string:replace(lists:flatten(Text), "\n", " ", all)]),
+      Again();
+    _ -> halt(0)
+  end
+end,
+Loop().
+`
+
+// The cookie is where the node keeps it; HOME differs from it when the
+// command runs as another user than the node.
+const probeScript = `
+name=kp$$
+for file in "$HOME/.erlang.cookie" /var/lib/rabbitmq/.erlang.cookie; do
+  if [ -r "$file" ]; then cookie=$(cat "$file"); break; fi
+done
+cookie=${RABBITMQ_ERLANG_COOKIE:-$cookie}
+exec erl -noshell -hidden -sname "$name" -setcookie "$cookie" +S 1 +SDio 1 +A 1 -kernel logger_level critical -eval "$0"
+`
+
+type probe struct {
+	stream  Stream
+	answers *bufio.Reader
+}
+
+// ask sends one request to the probe, which it starts when there is none. An
+// error other than errNoProbe means that the broker did not answer: it may be
+// restarting, and the next call starts a fresh probe.
+func (b *Broker) ask(ctx context.Context, fields ...string) (string, error) {
+	for _, field := range fields {
+		if strings.ContainsAny(field, "\t\n") {
+			return "", fmt.Errorf("%q has a tab or a newline", field)
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.probeErr != nil {
+		return "", errNoProbe
+	}
+	if b.probe == nil {
+		if err := b.startProbe(ctx); err != nil {
+			return "", err
+		}
+	}
+	answer, err := b.probe.ask(ctx, fields)
+	if err != nil {
+		b.probe.close()
+		b.probe = nil
+		return "", err
+	}
+	if reason, failed := strings.CutPrefix(answer, "! "); failed {
+		return "", fmt.Errorf("the broker says %s", reason)
+	}
+	return answer, nil
+}
+
+func (b *Broker) startProbe(ctx context.Context) error {
+	// The stream outlives this call's context: it is closed by close.
+	stream, err := b.shell.Stream(context.WithoutCancel(ctx), []string{"sh", "-c", probeScript, probeProgram})
+	if err != nil {
+		return fmt.Errorf("start probe: %w", err)
+	}
+	started := &probe{stream: stream, answers: bufio.NewReader(stream)}
+	answer, err := started.ask(ctx, []string{"ping"})
+	if err == nil && answer == "true" {
+		b.probe, b.failures = started, 0
+		return nil
+	}
+	started.close()
+	if ctx.Err() != nil {
+		return fmt.Errorf("start probe: %w", ctx.Err())
+	}
+	if b.failures++; b.failures >= maxProbeFailures {
+		b.probeErr = fmt.Errorf("start probe: %q, %w", answer, err)
+		return errNoProbe
+	}
+	if err == nil {
+		err = fmt.Errorf("the node is not running: %s", answer)
+	}
+	return fmt.Errorf("start probe: %w", err)
+}
+
+// ask writes one request and reads its answer, or gives up with the context.
+func (p *probe) ask(ctx context.Context, fields []string) (string, error) {
+	type result struct {
+		answer string
+		err    error
+	}
+	done := make(chan result, 1)
+	go func() {
+		answer, err := p.exchange(fields)
+		done <- result{answer, err}
+	}()
+	select {
+	case got := <-done:
+		return got.answer, got.err
+	case <-ctx.Done():
+		p.close() // ends the exchange; its answer is of no use to a later request
+		return "", ctx.Err()
+	}
+}
+
+func (p *probe) exchange(fields []string) (string, error) {
+	if _, err := p.stream.Write([]byte(strings.Join(fields, "\t") + "\n")); err != nil {
+		return "", fmt.Errorf("write to probe: %w", err)
+	}
+	var other []string
+	for {
+		line, err := p.answers.ReadString('\n')
+		if err != nil {
+			return "", fmt.Errorf("read from probe: %w: %s", err, strings.Join(other, "; "))
+		}
+		if answer, is := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "= "); is {
+			return answer, nil
+		}
+		if len(other) < 10 {
+			other = append(other, strings.TrimSpace(line))
+		}
+	}
+}
+
+func (p *probe) close() error { return p.stream.Close() }
