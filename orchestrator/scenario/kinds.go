@@ -1,5 +1,10 @@
 package scenario
 
+import (
+	"reflect"
+	"slices"
+)
+
 // FaultKind is what is done to a service; its text is the YAML key.
 type FaultKind string
 
@@ -22,37 +27,51 @@ const (
 )
 
 // Kind describes one fault or trigger: the keys that it takes besides its
-// own, those that it cannot do without, and how it is written.
+// own, those that it cannot do without, and how it is written. A new kind is
+// one more entry in its table, plus a field of Fault or When for each key that
+// is new; parsing, validation, schema and reference follow from these.
 type Kind struct {
-	Name     string
-	Doc      string
+	// Name is the kind's own key.
+	Name string
+	Doc  string
+	// Into is the Go field that takes the value of the kind's own key; empty,
+	// it is the field whose key is Name.
+	Into     string
 	Keys     []string
 	Required []string
 	Example  string
 }
+
+// takes says whether key may stand beside the kind's own.
+func (k Kind) takes(key string) bool { return slices.Contains(k.Keys, key) }
 
 // FaultKinds is every kind of fault, each once. All kinds take when and
 // times; Keys are those that only some take.
 var FaultKinds = []Kind{
 	{
 		Name: string(Kill), Doc: "send a signal, SIGKILL unless said otherwise, and start it again after restart",
-		Keys: []string{"signal", "restart"}, Example: "{kill: worker-2, when: {after: 1s}, restart: 200ms}",
+		Into: "Service", Keys: []string{"signal", "restart"},
+		Example: "{kill: worker-2, when: {after: 1s}, restart: 200ms}",
 	},
 	{
 		Name: string(Stop), Doc: "ask it to stop, and kill it when the grace time is over",
-		Keys: []string{"grace", "restart"}, Example: "{stop: worker-2, grace: 5s, when: {after: 1s}, restart: 1s}",
+		Into: "Service", Keys: []string{"grace", "restart"},
+		Example: "{stop: worker-2, grace: 5s, when: {after: 1s}, restart: 1s}",
 	},
 	{
 		Name: string(Restart), Doc: "stop it with its own grace time and start it again at once",
-		Keys: []string{"grace"}, Example: "{restart: worker-2, when: {after: 1s}}",
+		Into: "Service", Keys: []string{"grace"},
+		Example: "{restart: worker-2, when: {after: 1s}}",
 	},
 	{
 		Name: string(Pause), Doc: "freeze all its processes, then let them go on",
-		Keys: []string{"for"}, Required: []string{"for"}, Example: "{pause: worker-2, when: {after: 1s}, for: 2s}",
+		Into: "Service", Keys: []string{"for"}, Required: []string{"for"},
+		Example: "{pause: worker-2, when: {after: 1s}, for: 2s}",
 	},
 	{
 		Name: string(Disconnect), Doc: "take it off its networks, then connect it again",
-		Keys: []string{"for"}, Required: []string{"for"}, Example: "{disconnect: worker-2, when: {after: 1s}, for: 2s}",
+		Into: "Service", Keys: []string{"for"}, Required: []string{"for"},
+		Example: "{disconnect: worker-2, when: {after: 1s}, for: 2s}",
 	},
 }
 
@@ -67,4 +86,18 @@ var TriggerKinds = []Kind{
 		Keys:    []string{"service", "occurrence", "incarnation"},
 		Example: "{log: 'Worker 2: Wrote partition 3', occurrence: 2, service: worker-2}",
 	},
+}
+
+// kindTable is a type of which each value is of exactly one kind, said by
+// which of the kinds' names is among its keys.
+type kindTable struct {
+	kinds []Kind
+	// common are the keys that every kind takes.
+	common []string
+}
+
+// kindTables is every such type.
+var kindTables = map[reflect.Type]kindTable{
+	reflect.TypeFor[Fault](): {kinds: FaultKinds, common: []string{"when", "times"}},
+	reflect.TypeFor[When]():  {kinds: TriggerKinds},
 }

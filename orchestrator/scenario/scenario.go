@@ -5,6 +5,13 @@
 //
 // It knows nothing of Docker or Compose: whether a service exists is decided
 // when the scenario is bound to a system (see Bind).
+//
+// The tags of a field say what it may hold: yaml is its key, doc its meaning,
+// required that it cannot be left out, default what it is then, enum the
+// words that it takes, form the shape of its text (see forms.go), min and max
+// its bounds, keys the form of a mapping's own keys, and accept what else is
+// taken: "scalar" a number or a boolean, kept as it is written, "empty" an
+// empty text, "shell" one string for /bin/sh -c.
 package scenario
 
 import (
@@ -18,21 +25,24 @@ type Scenario struct {
 	// File is the path that the scenario was read from; messages name it.
 	File string `yaml:"-" json:"file"`
 
-	Name        string            `yaml:"name" json:"name" doc:"the scenario's name; the file's name without its extension when left out"`
-	Description string            `yaml:"description" json:"description,omitempty" doc:"one sentence that says what is done and what must hold"`
-	System      string            `yaml:"system" json:"system" doc:"the compose file, relative to the scenario file" required:"true"`
-	Profiles    []string          `yaml:"profiles" json:"profiles,omitempty" doc:"compose profiles to enable"`
-	Env         map[string]string `yaml:"env" json:"env,omitempty" doc:"variables for the compose file, before those of the environment and of .env"`
+	Name        string            `yaml:"name" json:"name" form:"line" doc:"the scenario's name; the file's name without its extension when left out"`
+	Description string            `yaml:"description" json:"description,omitempty" form:"text" doc:"one sentence that says what is done and what must hold"`
+	System      string            `yaml:"system" json:"system" form:"line" doc:"the compose file, relative to the scenario file" required:"true"`
+	Profiles    []string          `yaml:"profiles" json:"profiles,omitempty" form:"service" doc:"compose profiles to enable"`
+	Env         map[string]string `yaml:"env" json:"env,omitempty" accept:"scalar,empty" keys:"variable" doc:"variables for the compose file, before those of the environment and of .env"`
 	Faults      []Fault           `yaml:"faults" json:"faults,omitempty" doc:"what is done to the system, in this order"`
 	Expect      Expect            `yaml:"expect" json:"expect" doc:"what must hold when the run has ended"`
-	Timeout     Duration          `yaml:"timeout" json:"timeout" doc:"the longest that the run may take once its containers are up" default:"60s"`
-	Settle      Duration          `yaml:"settle" json:"settle" doc:"how long nothing may happen before drained queues count as the end" default:"500ms"`
+	Timeout     Duration          `yaml:"timeout" json:"timeout" min:"1ms" doc:"the longest that the run may take once its containers are up" default:"60s"`
+	Settle      Duration          `yaml:"settle" json:"settle" min:"1ms" doc:"how long nothing may happen before drained queues count as the end" default:"500ms"`
 	Idle        bool              `yaml:"idle" json:"idle,omitempty" doc:"allow faults that fire after the last unit of work was done"`
 	Facts       *Facts            `yaml:"x-killpoint" json:"facts,omitempty" doc:"what is true of the system; normally written once in the compose file; a key given here replaces the one there"`
 
 	// Positions says where in File each part was written, by its path in
 	// the document such as "faults[1].when.log"; "" is the document itself.
 	Positions map[string]Position `yaml:"-" json:"positions,omitempty"`
+
+	// written is what Bind begins with; nil until Parse or Bind sets it.
+	written *written
 }
 
 // Facts is what is true of a system whatever the scenario: the x-killpoint
@@ -43,26 +53,30 @@ type Facts struct {
 	Verdicts *Verdicts `yaml:"verdicts" json:"verdicts,omitempty" doc:"the log lines in which a service judges units of work"`
 	Rows     *Rows     `yaml:"rows" json:"rows,omitempty" doc:"where rows are sent and where they must end up"`
 	Expect   *Expect   `yaml:"expect" json:"expect,omitempty" doc:"expectations of every scenario of this system; a scenario's own come on top"`
+
+	// Positions says where each part was written, by its path in the
+	// document such as "x-killpoint.rows.sent.file".
+	Positions map[string]Position `yaml:"-" json:"-"`
 }
 
 // Broker names the RabbitMQ service of a system.
 type Broker struct {
-	Service string `yaml:"service" json:"service" doc:"the broker's service" required:"true"`
-	URLEnv  string `yaml:"url_env" json:"urlEnv,omitempty" doc:"the variable in which services are given the broker's amqp:// URL; its virtual host is replaced by the run's own"`
+	Service string `yaml:"service" json:"service" form:"service" doc:"the broker's service" required:"true"`
+	URLEnv  string `yaml:"url_env" json:"urlEnv,omitempty" form:"variable" doc:"the variable in which services are given the broker's amqp:// URL; its virtual host is replaced by the run's own"`
 	Share   bool   `yaml:"share" json:"share,omitempty" doc:"runs that do not hurt the broker share one, each in a virtual host of its own"`
 }
 
 // Done says when the work of a run is over.
 type Done struct {
-	Exited  []string `yaml:"exited" json:"exited,omitempty" doc:"services that exit by themselves when all work has been handed in"`
-	Drained []string `yaml:"drained" json:"drained,omitempty" doc:"queues that are empty, nothing unacknowledged, when the work is done"`
+	Exited  []string `yaml:"exited" json:"exited,omitempty" form:"service" doc:"services that exit by themselves when all work has been handed in"`
+	Drained []string `yaml:"drained" json:"drained,omitempty" form:"queue" doc:"queues that are empty, nothing unacknowledged, when the work is done"`
 }
 
 // Verdicts says how a service reports the result of each unit of work.
 type Verdicts struct {
-	Service string `yaml:"service" json:"service" doc:"whose log" required:"true"`
-	Success string `yaml:"success" json:"success" doc:"regular expression with one group, the unit's id" required:"true"`
-	Failure string `yaml:"failure" json:"failure,omitempty" doc:"regular expression with one group, the unit's id"`
+	Service string `yaml:"service" json:"service" form:"service" doc:"whose log" required:"true"`
+	Success string `yaml:"success" json:"success" form:"group" doc:"regular expression with one group, the unit's id" required:"true"`
+	Failure string `yaml:"failure" json:"failure,omitempty" form:"group" doc:"regular expression with one group, the unit's id"`
 }
 
 // Rows says what was sent and where it must be found.
@@ -74,22 +88,22 @@ type Rows struct {
 
 // SentFile is a JSON-lines file in a container: see docs for its lines.
 type SentFile struct {
-	Service string `yaml:"service" json:"service" doc:"whose file" required:"true"`
-	File    string `yaml:"file" json:"file" doc:"absolute path in the container" required:"true"`
+	Service string `yaml:"service" json:"service" form:"service" doc:"whose file" required:"true"`
+	File    string `yaml:"file" json:"file" form:"path" doc:"absolute path in the container" required:"true"`
 }
 
 // Output is a set of files in a container that hold one row a line.
 type Output struct {
-	Service string `yaml:"service" json:"service" doc:"whose files" required:"true"`
-	Files   string `yaml:"files" json:"files" doc:"glob of absolute paths in the container" required:"true"`
-	Header  string `yaml:"header" json:"header,omitempty" doc:"the first line of every file"`
+	Service string `yaml:"service" json:"service" form:"service" doc:"whose files" required:"true"`
+	Files   string `yaml:"files" json:"files" form:"glob" doc:"glob of absolute paths in the container" required:"true"`
+	Header  string `yaml:"header" json:"header,omitempty" form:"line" doc:"the first line of every file"`
 }
 
 // Partition says which partition a row belongs to.
 type Partition struct {
-	Column string `yaml:"column" json:"column" doc:"the column, by its name in the header, that holds a whole number" required:"true"`
-	Modulo string `yaml:"modulo" json:"modulo" doc:"the number of partitions: a number, or the name of a variable of the output service" required:"true"`
-	File   string `yaml:"file" json:"file" doc:"regular expression on a file's path with one group, the partition's number" required:"true"`
+	Column string `yaml:"column" json:"column" form:"line" doc:"the column, by its name in the header, that holds a whole number" required:"true"`
+	Modulo string `yaml:"modulo" json:"modulo" accept:"scalar" form:"count-or-variable" doc:"the number of partitions: a number, or the name of a variable of the output service" required:"true"`
+	File   string `yaml:"file" json:"file" form:"group" doc:"regular expression on a file's path with one group, the partition's number" required:"true"`
 
 	// Count is Modulo as a number; filled in by binding to a system.
 	Count int `yaml:"-" json:"count,omitempty"`
@@ -100,14 +114,14 @@ type Partition struct {
 // {kill: worker-2, when: …}.
 type Fault struct {
 	Kind    FaultKind `yaml:"-" json:"kind"`
-	Service string    `yaml:"-" json:"service"`
+	Service string    `yaml:"-" json:"service" form:"service" doc:"the service that it is done to"`
 
 	When    When      `yaml:"when" json:"when" doc:"when it is done" required:"true"`
-	Times   int       `yaml:"times" json:"times,omitempty" doc:"how many times in a row; each is armed when the one before has fired" default:"1"`
-	Signal  string    `yaml:"signal" json:"signal,omitempty" doc:"the signal to send" default:"SIGKILL"`
+	Times   int       `yaml:"times" json:"times,omitempty" min:"1" max:"1000" doc:"how many times in a row; each is armed when the one before has fired" default:"1"`
+	Signal  string    `yaml:"signal" json:"signal,omitempty" form:"signal" doc:"the signal to send" default:"SIGKILL"`
 	Restart *Duration `yaml:"restart" json:"restart,omitempty" doc:"start it again this long after it was down; left out, it stays down"`
 	Grace   *Duration `yaml:"grace" json:"grace,omitempty" doc:"how long it is given to stop before SIGKILL; the compose file's stop_grace_period when left out"`
-	For     *Duration `yaml:"for" json:"for,omitempty" doc:"how long it lasts"`
+	For     *Duration `yaml:"for" json:"for,omitempty" min:"1ms" doc:"how long it lasts"`
 
 	Position Position `yaml:"-" json:"position"`
 }
@@ -118,53 +132,53 @@ type When struct {
 	Kind TriggerKind `yaml:"-" json:"kind"`
 
 	After       *Duration `yaml:"after" json:"after,omitempty" doc:"this long after the system was up, or after the fault before fired"`
-	Log         string    `yaml:"log" json:"log,omitempty" doc:"a log line that contains this text"`
-	Service     string    `yaml:"service" json:"service,omitempty" doc:"whose log; the service that the fault is done to when left out"`
-	Occurrence  int       `yaml:"occurrence" json:"occurrence,omitempty" doc:"the n-th such event of one incarnation" default:"1"`
-	Incarnation int       `yaml:"incarnation" json:"incarnation,omitempty" doc:"in this life of the service, counted from 1; any when left out"`
+	Log         string    `yaml:"log" json:"log,omitempty" form:"line" doc:"a log line that contains this text"`
+	Service     string    `yaml:"service" json:"service,omitempty" form:"service" doc:"whose log; the service that the fault is done to when left out"`
+	Occurrence  int       `yaml:"occurrence" json:"occurrence,omitempty" min:"1" doc:"the n-th such event of one incarnation" default:"1"`
+	Incarnation int       `yaml:"incarnation" json:"incarnation,omitempty" min:"1" doc:"in this life of the service, counted from 1; any when left out"`
 
 	Position Position `yaml:"-" json:"position"`
 }
 
 // Expect is what must hold at the end of a run. An empty field means the
-// default of DefaultExpect, which depends on what the system's facts say.
+// value of DefaultExpect, which Bind fills in and which depends on what the system's facts say.
 type Expect struct {
-	Rows     string         `yaml:"rows" json:"rows,omitempty" doc:"exactly-once, at-least-once, at-most-once or off" enum:"exactly-once,at-least-once,at-most-once,off"`
-	Order    string         `yaml:"order" json:"order,omitempty" doc:"sent: blocks of rows stand in the order in which they were sent; any" enum:"sent,any"`
-	Verdicts string         `yaml:"verdicts" json:"verdicts,omitempty" doc:"all: every unit has a success and none a failure; off" enum:"all,off"`
-	Drained  string         `yaml:"drained" json:"drained,omitempty" doc:"all: the queues that done.drained names are empty at the end; off" enum:"all,off"`
+	Rows     string         `yaml:"rows" json:"rows,omitempty" doc:"how often each row that was sent must be in the output; exactly-once when left out and x-killpoint says what was sent" enum:"exactly-once,at-least-once,at-most-once,off"`
+	Order    string         `yaml:"order" json:"order,omitempty" doc:"sent: blocks of rows stand in the order in which they were sent; any when left out" enum:"sent,any"`
+	Verdicts string         `yaml:"verdicts" json:"verdicts,omitempty" doc:"all: every unit has a success and none a failure; all when left out and x-killpoint names verdicts" enum:"all,off"`
+	Drained  string         `yaml:"drained" json:"drained,omitempty" doc:"all: the queues that done.drained names are empty at the end; all when left out and it names some" enum:"all,off"`
 	Logs     []LogExpect    `yaml:"logs" json:"logs,omitempty" doc:"log lines that must be there, or must not"`
 	Run      []RunExpect    `yaml:"run" json:"run,omitempty" doc:"commands run in a container at the end"`
 	Stable   []StableExpect `yaml:"stable" json:"stable,omitempty" doc:"files of which one more restart changes no byte"`
-	Exits    map[string]int `yaml:"exits" json:"exits,omitempty" doc:"the exit code of a service's last life"`
+	Exits    map[string]int `yaml:"exits" json:"exits,omitempty" min:"0" max:"255" keys:"service" doc:"the exit code of a service's last life"`
 }
 
 // LogExpect asks for log lines of one service. With no count, at least one.
 type LogExpect struct {
-	Service     string   `yaml:"service" json:"service" doc:"whose log" required:"true"`
-	Contains    string   `yaml:"contains" json:"contains,omitempty" doc:"the line contains this text"`
-	Matches     string   `yaml:"matches" json:"matches,omitempty" doc:"the line matches this regular expression"`
-	Incarnation int      `yaml:"incarnation" json:"incarnation,omitempty" doc:"in this life only, counted from 1"`
-	Times       *int     `yaml:"times" json:"times,omitempty" doc:"exactly this many lines; 0: none"`
-	AtLeast     *int     `yaml:"at-least" json:"atLeast,omitempty" doc:"no fewer lines than this"`
-	AtMost      *int     `yaml:"at-most" json:"atMost,omitempty" doc:"no more lines than this"`
+	Service     string   `yaml:"service" json:"service" form:"service" doc:"whose log" required:"true"`
+	Contains    string   `yaml:"contains" json:"contains,omitempty" form:"line" doc:"the line contains this text"`
+	Matches     string   `yaml:"matches" json:"matches,omitempty" form:"regexp" doc:"the line matches this regular expression"`
+	Incarnation int      `yaml:"incarnation" json:"incarnation,omitempty" min:"1" doc:"in this life only, counted from 1"`
+	Times       *int     `yaml:"times" json:"times,omitempty" min:"0" doc:"exactly this many lines; 0: none"`
+	AtLeast     *int     `yaml:"at-least" json:"atLeast,omitempty" min:"0" doc:"no fewer lines than this"`
+	AtMost      *int     `yaml:"at-most" json:"atMost,omitempty" min:"0" doc:"no more lines than this"`
 	Position    Position `yaml:"-" json:"position"`
 }
 
 // RunExpect is a command run in a container when the system is done.
 type RunExpect struct {
-	Service  string   `yaml:"service" json:"service" doc:"in whose container" required:"true"`
-	Command  []string `yaml:"command" json:"command" doc:"the command and its arguments, or one string for /bin/sh -c" required:"true"`
-	Exit     int      `yaml:"exit" json:"exit" doc:"the exit code that it must end with" default:"0"`
-	Stdout   string   `yaml:"stdout" json:"stdout,omitempty" doc:"text that its output must contain"`
+	Service  string   `yaml:"service" json:"service" form:"service" doc:"in whose container" required:"true"`
+	Command  []string `yaml:"command" json:"command" accept:"shell,empty" doc:"the command and its arguments, or one string for /bin/sh -c" required:"true"`
+	Exit     int      `yaml:"exit" json:"exit" min:"0" max:"255" doc:"the exit code that it must end with" default:"0"`
+	Stdout   string   `yaml:"stdout" json:"stdout,omitempty" form:"text" doc:"text that its output must contain"`
 	Position Position `yaml:"-" json:"position"`
 }
 
 // StableExpect names files that a further restart of the service must leave
 // as they are, byte for byte.
 type StableExpect struct {
-	Service  string   `yaml:"service" json:"service" doc:"the service that is restarted" required:"true"`
-	Files    string   `yaml:"files" json:"files" doc:"glob of absolute paths in the container" required:"true"`
+	Service  string   `yaml:"service" json:"service" form:"service" doc:"the service that is restarted" required:"true"`
+	Files    string   `yaml:"files" json:"files" form:"glob" doc:"glob of absolute paths in the container" required:"true"`
 	Position Position `yaml:"-" json:"position"`
 }
 
