@@ -1,0 +1,120 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/killpoint/killpoint/orchestrator/history"
+	"github.com/killpoint/killpoint/orchestrator/scenario"
+)
+
+// evidence is the scenario and the history, with what several checks need
+// from them computed once.
+type evidence struct {
+	scenario *scenario.Scenario
+	history  *history.History
+	facts    scenario.Facts
+
+	ledger      *ledger
+	ledgerError error
+	ledgerRead  bool
+
+	tally      *tally
+	tallyError error
+}
+
+func newEvidence(sc *scenario.Scenario, h *history.History) *evidence {
+	seen := &evidence{scenario: sc, history: h}
+	if sc.Facts != nil {
+		seen.facts = *sc.Facts
+	}
+	return seen
+}
+
+// errNoRecord means that what was sent cannot be known.
+var errNoRecord = errors.New("the system's facts do not say what was sent (rows.sent)")
+
+// sent reads the sender's record, once for all checks.
+func (e *evidence) sent() (*ledger, error) {
+	if !e.ledgerRead {
+		e.ledgerRead = true
+		if e.facts.Rows == nil {
+			e.ledgerError = errNoRecord
+		} else {
+			e.ledger, e.ledgerError = readLedger(e.history, e.facts.Rows)
+		}
+	}
+	return e.ledger, e.ledgerError
+}
+
+// last gives the last event of a kind, and whether there is one.
+func (e *evidence) last(kind history.Kind) (history.Event, bool) {
+	for i := len(e.history.Events) - 1; i >= 0; i-- {
+		if e.history.Events[i].Kind == kind {
+			return e.history.Events[i], true
+		}
+	}
+	return history.Event{}, false
+}
+
+// first gives the index of the first event of a kind, or -1.
+func (e *evidence) first(kind history.Kind) int {
+	for i, event := range e.history.Events {
+		if event.Kind == kind {
+			return i
+		}
+	}
+	return -1
+}
+
+// started says whether a service lived at all.
+func (e *evidence) started(service string) bool {
+	for _, event := range e.history.Events {
+		if event.Service == service && (event.Kind == history.Started || event.Kind == history.Log) {
+			return true
+		}
+	}
+	return false
+}
+
+// position finds where the scenario says a thing, by its path in the file.
+func (e *evidence) position(path string) scenario.Position {
+	return e.scenario.Positions[path]
+}
+
+func joinReasons(reasons []string) string { return strings.Join(reasons, "; ") }
+
+// short rounds a time to what a person can compare with a log.
+func short(d time.Duration) string {
+	switch {
+	case d >= 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	case d >= time.Millisecond:
+		return d.Round(time.Millisecond).String()
+	default:
+		return d.String()
+	}
+}
+
+// clip keeps a text on one line and within a length, for use in a sentence.
+func clip(text string, limit int) string {
+	text = strings.TrimSpace(strings.ReplaceAll(strings.ReplaceAll(text, "\r", ""), "\n", " ⏎ "))
+	if runes := []rune(text); len(runes) > limit {
+		return string(runes[:limit]) + "…"
+	}
+	return text
+}
+
+// amount writes a number with thousands separated, and its noun.
+func amount(n int, noun string) string {
+	digits := fmt.Sprint(n)
+	for at := len(digits) - 3; at > 0; at -= 3 {
+		digits = digits[:at] + "," + digits[at:]
+	}
+	if n == 1 {
+		return digits + " " + noun
+	}
+	return digits + " " + noun + "s"
+}

@@ -1,0 +1,3 @@
+package check
+
+func checkRows(seen *evidence) Result { return uncomputed("not there yet") }
