@@ -1,0 +1,58 @@
+# Killpoint. `make help` lists what there is.
+
+SCENARIO ?=
+PARALLEL ?= 2
+REPORT   ?= reports
+GO       ?= go
+
+COMPOSE := $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make chaos SCENARIO=restart   runs one scenario; without SCENARIO, all of them"
+	@echo "  (make itself ends with 2 whatever killpoint ended with; bin/killpoint run tells 1, 3 and 4 apart)"
+
+.PHONY: build
+build: ## build bin/killpoint
+	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/killpoint ./orchestrator
+
+.PHONY: images
+images: ## build the example's images, the broker's too where no registry answers
+	@compose/images.sh
+
+.PHONY: chaos
+chaos: build images ## run the scenarios: kill, restart, prove that nothing was lost
+ifeq ($(SCENARIO),)
+	@bin/killpoint run --parallel $(PARALLEL) --report $(REPORT) scenarios/*.yaml
+else
+	@bin/killpoint run --report $(REPORT) scenarios/$(SCENARIO).yaml
+endif
+
+.PHONY: up
+up: images ## start the example pipeline by hand
+	@$(COMPOSE) -f compose/partition-writes.yaml up -d
+	@echo "follow it with: $(COMPOSE) -f compose/partition-writes.yaml logs -f worker-2 worker-3"
+
+.PHONY: down
+down: ## stop the example pipeline and remove its data
+	@$(COMPOSE) -f compose/partition-writes.yaml down -v
+
+.PHONY: test
+test: build images ## run every test, with the race detector, on real Docker and RabbitMQ
+	@$(GO) test -race ./...
+
+.PHONY: lint
+lint: ## check formatting, go vet, staticcheck and go.mod
+	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
+	@$(GO) vet ./...
+	@$(GO) tool staticcheck ./...
+	@$(GO) mod tidy -diff
+
+.PHONY: clean
+clean: build ## remove what runs have left, and what was built
+	@bin/killpoint clean
+	@rm -rf bin reports
