@@ -1,0 +1,253 @@
+package partition
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"slices"
+	"strings"
+)
+
+// Report is what Verify found.
+type Report struct {
+	Files    int   // partition files
+	Rows     int64 // over all of them, without headers
+	Bytes    int64 // over all of them
+	Chunks   int   // ids that were written
+	Findings []Finding
+}
+
+// Finding is one thing that is not as it should be.
+type Finding struct {
+	File   string
+	Offset int64 // bytes from the start of File; 0 where none applies
+	What   string
+}
+
+func (f Finding) String() string { return fmt.Sprintf("%s at offset %d: %s", f.File, f.Offset, f.What) }
+
+// Err is nil when nothing was found, and else names all of it.
+func (r Report) Err() error {
+	if len(r.Findings) == 0 {
+		return nil
+	}
+	lines := make([]string, 0, len(r.Findings))
+	for _, f := range r.Findings {
+		lines = append(lines, f.String())
+	}
+	return fmt.Errorf("verify partitions: %d findings:\n%s", len(r.Findings), strings.Join(lines, "\n"))
+}
+
+// verifyAttempts bounds how often Verify reads again because a writer was at
+// work meanwhile.
+const verifyAttempts = 5
+
+// ErrBusy: a writer kept changing the directory while Verify read it.
+var ErrBusy = errors.New("the directory is being written; verify it while its writer is idle")
+
+// Verify reads the journal, the partition files and the two state files and
+// compares them with each other. It changes nothing and takes no lock, so it
+// can look at a directory whose writer is idle; while a writer is at work it
+// tries a few times and then returns ErrBusy. Partitions, Header and
+// Durability are taken from the directory. The error says that it could not
+// look; what it saw is in the report.
+func Verify(o Options) (Report, error) {
+	if o.Partitions == 0 {
+		o.Partitions = 1
+	}
+	o, err := o.complete()
+	if err != nil {
+		return Report{}, err
+	}
+	for range verifyAttempts {
+		before, err := loadJournal(o.FS, o.StateDir)
+		if err != nil {
+			return Report{}, fmt.Errorf("verify partitions: %w", err)
+		}
+		if !before.found {
+			return Report{}, fmt.Errorf("verify partitions: no journal in %s; open the directory once with a writer", o.StateDir)
+		}
+		v := newVerifier(o, before)
+		if err := v.run(before); err != nil {
+			return Report{}, fmt.Errorf("verify partitions: %w", err)
+		}
+		after, err := loadJournal(o.FS, o.StateDir)
+		if err != nil {
+			return Report{}, fmt.Errorf("verify partitions: %w", err)
+		}
+		if after.slot.last.sequence == before.slot.last.sequence && after.slot.generation == before.slot.generation {
+			return v.report, nil
+		}
+	}
+	return Report{}, fmt.Errorf("verify partitions: %w", ErrBusy)
+}
+
+// verifier holds what should be there, from the journal, and what was found.
+type verifier struct {
+	m      *Manager // never opened; it knows the extents and reads the journal
+	report Report
+}
+
+func newVerifier(o Options, contents journalContents) *verifier {
+	c := contents.slot.checkpoint
+	o.Partitions, o.Header, o.Durability = c.partitions, c.header, c.durability
+	return &verifier{m: newManager(o)}
+}
+
+func (v *verifier) found(file string, offset int64, format string, args ...any) {
+	v.report.Findings = append(v.report.Findings, Finding{File: file, Offset: offset, What: fmt.Sprintf(format, args...)})
+}
+
+func (v *verifier) run(contents journalContents) error {
+	m := v.m
+	if err := m.restore(contents.slot.checkpoint); err != nil {
+		return err
+	}
+	r, err := m.readGroups(contents)
+	if err != nil {
+		return err
+	}
+	if err := m.checkUnrecorded(); errors.Is(err, ErrUnrecorded) {
+		v.found(m.options.Dir, 0, "%v", err)
+	} else if err != nil {
+		return err
+	}
+	if err := m.loadIDs(r); errors.Is(err, ErrCorrupt) || errors.Is(err, ErrShortFile) {
+		v.found(m.ids.path, 0, "%v", err)
+	} else if err != nil {
+		return err
+	}
+	v.report.Chunks = m.seen.len()
+	for _, s := range m.listedStreams() {
+		if err := v.checkFile(s); err != nil {
+			return err
+		}
+	}
+	return v.checkState()
+}
+
+// checkFile reads one partition file once.
+func (v *verifier) checkFile(s *stream) error {
+	header := v.m.options.Header + "\n"
+	check := func(line []byte, offset int64) {
+		if v.m.options.Header != "" && (string(line) == header) != (offset == 0) {
+			if offset == 0 {
+				v.found(s.path, offset, "the first line is not the header: %.128q", line)
+			} else if offset >= s.adopted {
+				v.found(s.path, offset, "the header stands there again")
+			}
+		}
+		if v.m.options.Header == "" || offset > 0 {
+			v.report.Rows++
+		}
+	}
+	size, err := v.checkExtent(s, check)
+	if size > 0 {
+		v.report.Files++
+		v.report.Bytes += size
+	}
+	return err
+}
+
+// checkExtent reads a file line by line and compares its length and checksum
+// with what was recorded.
+func (v *verifier) checkExtent(s *stream, check func(line []byte, offset int64)) (size int64, err error) {
+	file, err := v.m.fs.OpenRead(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if s.size > 0 {
+			v.found(s.path, 0, "the file is missing, %d bytes were committed", s.size)
+		}
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("open %s: %w", s.path, err)
+	}
+	defer file.Close()
+	if size, err = file.Size(); err != nil {
+		return 0, fmt.Errorf("read %s: %w", s.path, err)
+	}
+	if size != s.size {
+		v.found(s.path, min(size, s.size), "the file has %d bytes, committed are %d", size, s.size)
+	}
+	var checksum uint32
+	var rest []byte
+	buffer := make([]byte, min(size, 1<<20))
+	for at := int64(0); at < size; {
+		n := min(size-at, int64(len(buffer)))
+		if err := readFull(file, buffer[:n], at); err != nil {
+			return size, fmt.Errorf("read %s: %w", s.path, err)
+		}
+		inside := max(min(s.size-at, n), 0)
+		checksum = crc32.Update(checksum, castagnoli, buffer[:inside])
+		rest = append(rest, buffer[:n]...)
+		at += n
+		start := at - int64(len(rest))
+		for {
+			end := bytes.IndexByte(rest, '\n') + 1
+			if end == 0 {
+				break
+			}
+			check(rest[:end], start)
+			rest, start = rest[end:], start+int64(end)
+		}
+		rest = slices.Clone(rest)
+	}
+	if len(rest) > 0 {
+		v.found(s.path, size-int64(len(rest)), "the last line is torn: %.128q", rest)
+	}
+	if size >= s.size && checksum != s.checksum {
+		v.found(s.path, 0, "the first %d bytes do not match their checksum", s.size)
+	}
+	return size, nil
+}
+
+// checkState compares the two state files for people with the ids.
+func (v *verifier) checkState() error {
+	m := v.m
+	processed, listed := newMemoryIDs(), 0
+	_, err := v.checkExtent(m.processed, func(line []byte, offset int64) {
+		id := strings.TrimRight(string(line), "\r\n")
+		adopted := offset < m.processed.adopted
+		switch {
+		case adopted && badID(id) != "":
+		case processed.has(id):
+			if !adopted {
+				v.found(m.processed.path, offset, "chunk %q stands there twice", id)
+			}
+		case !m.seen.has(id):
+			v.found(m.processed.path, offset, "chunk %q was not written", id)
+		default:
+			listed++
+		}
+		processed.add(id)
+	})
+	if err != nil {
+		return err
+	}
+	if missing := m.seen.len() - listed; missing > 0 {
+		v.found(m.processed.path, 0, "%d chunks that were written are missing", missing)
+	}
+	lines := newMemoryIDs()
+	_, err = v.checkExtent(m.written, func(line []byte, offset int64) {
+		if offset < m.written.adopted {
+			return
+		}
+		text := strings.TrimSuffix(string(line), "\n")
+		partition, id, ok := parseWrittenLine(text)
+		switch {
+		case !ok || partition >= m.options.Partitions:
+			v.found(m.written.path, offset, "not a partition and a chunk: %.128q", text)
+		case lines.has(text):
+			v.found(m.written.path, offset, "%q stands there twice", text)
+		case !m.seen.has(id):
+			v.found(m.written.path, offset, "chunk %q was not written", id)
+		}
+		lines.add(text)
+	})
+	if err != nil {
+		return err
+	}
+	return nil
+}
