@@ -26,6 +26,12 @@ cp "$here/thin.erl" "$root/tmp/thin.erl"
 chroot "$root" timeout 120 sh -c "cd /tmp && erlc thin.erl && erl -noinput -eval 'thin:main([\"$plugins\", \"$erlang\"]), halt().'"
 rm -f "$root/tmp/thin.erl" "$root/tmp/thin.beam"
 
+# Erlang asks every directory of its path for every module; on a union file
+# system each miss costs tens of microseconds. All of them in one directory,
+# which the image puts first in the path, halve the boot.
+mkdir "$root/usr/lib/rabbitmq/modules"
+ln "$root$erlang"/*/ebin/*.beam "$root$plugins"/*/ebin/*.beam "$root/usr/lib/rabbitmq/modules"
+
 # Each container makes its own cookie at its first start.
 rm -f "$root/var/lib/rabbitmq/.erlang.cookie" "$root/etc/rabbitmq/rabbitmq-env.conf"
 echo '[rabbitmq_management].' >"$root/etc/rabbitmq/enabled_plugins"
