@@ -1,0 +1,186 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/killpoint/killpoint/orchestrator/fault"
+	"github.com/killpoint/killpoint/orchestrator/history"
+	"github.com/killpoint/killpoint/orchestrator/scenario"
+	"github.com/killpoint/killpoint/orchestrator/trigger"
+)
+
+// plannedFault is one fault, a repetition counted by itself, and how far it
+// has come.
+type plannedFault struct {
+	number  int // from 1, as in the history
+	planned scenario.Fault
+	fault   fault.Fault
+	target  *service
+	spent   trigger.Spent
+
+	mu      sync.Mutex
+	fired   bool
+	settled bool // healed, or missed: nothing more will be done
+	armed   trigger.Armed
+}
+
+// injection does the planned faults, in order, beside the rest of the run.
+type injection struct {
+	run     *run
+	working sync.WaitGroup
+	mu      sync.Mutex
+	err     error
+}
+
+// plan expands the scenario's faults; each repetition is one by itself.
+func (r *run) plan() error {
+	for _, planned := range r.scenario.Faults {
+		spent := trigger.Spent{}
+		for range max(planned.Times, 1) {
+			one, err := fault.New(planned)
+			if err != nil {
+				return err
+			}
+			r.planned = append(r.planned, &plannedFault{
+				number: len(r.planned) + 1, planned: planned, fault: one,
+				target: r.services[planned.Service], spent: spent,
+			})
+		}
+	}
+	return nil
+}
+
+// armFaults arms the first fault and goes on with the others in the
+// background: each is armed when the one before has fired.
+func (r *run) armFaults(ctx context.Context) (*injection, error) {
+	i := &injection{run: r}
+	if len(r.planned) == 0 {
+		return i, nil
+	}
+	if err := r.planned[0].arm(r); err != nil {
+		return nil, err
+	}
+	i.working.Go(func() { i.work(ctx) })
+	return i, nil
+}
+
+func (p *plannedFault) arm(r *run) error {
+	armed, err := trigger.Arm(p.planned.When, p.planned.Service, p.spent, r.recorder)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.armed = armed
+	p.mu.Unlock()
+	r.recorder.Add(history.Event{Kind: history.FaultArmed, Service: p.planned.Service, Fault: p.number, Text: p.planned.String()})
+	return nil
+}
+
+func (i *injection) work(ctx context.Context) {
+	defer i.run.guard("do the planned faults")
+	for index, p := range i.run.planned {
+		if index > 0 {
+			if err := p.arm(i.run); err != nil {
+				i.fail(err)
+				return
+			}
+		}
+		match, err := p.armed.Wait(ctx)
+		p.armed.Disarm()
+		if err != nil {
+			return // the run has ended; finish says what was missed
+		}
+		i.run.recorder.Add(history.Event{Kind: history.FaultFired, Service: p.planned.Service, Incarnation: p.target.now().incarnation, Fault: p.number, Text: match.Text})
+		p.mu.Lock()
+		p.fired = true
+		p.mu.Unlock()
+		done, err := p.fault.Inject(ctx, p.target)
+		if err != nil {
+			i.missed(ctx, p, err)
+			continue
+		}
+		i.run.recorder.Add(history.Event{Kind: history.FaultDone, Service: p.planned.Service, Incarnation: p.target.now().incarnation, Fault: p.number, Text: done})
+		i.working.Go(func() { i.heal(ctx, p) })
+	}
+}
+
+func (i *injection) heal(ctx context.Context, p *plannedFault) {
+	defer i.run.guard("bring " + p.planned.Service + " back")
+	start := i.run.recorder.Now()
+	healed, err := p.fault.Heal(ctx, p.target)
+	i.run.recorder.AddSpan(history.Span{Name: history.SpanFaults, Note: p.planned.String(), Start: start, End: i.run.recorder.Now()})
+	if err != nil {
+		if ctx.Err() == nil {
+			i.fail(fmt.Errorf("bring %s back after fault %d: %w", p.planned.Service, p.number, err))
+		}
+		return
+	}
+	if healed != "" {
+		i.run.recorder.Add(history.Event{Kind: history.FaultHealed, Service: p.planned.Service, Incarnation: p.target.now().incarnation, Fault: p.number, Text: healed})
+	}
+	i.settle(p)
+}
+
+// missed records a fault whose trigger came and that could not be done.
+func (i *injection) missed(ctx context.Context, p *plannedFault, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	i.run.recorder.Add(history.Event{Kind: history.FaultMissed, Service: p.planned.Service, Fault: p.number, Text: err.Error()})
+	if !errors.Is(err, fault.ErrNotRunning) {
+		i.fail(fmt.Errorf("fault %d (%s): %w", p.number, p.planned, err))
+	}
+	i.settle(p)
+}
+
+func (i *injection) settle(p *plannedFault) {
+	p.mu.Lock()
+	p.settled = true
+	p.mu.Unlock()
+	i.run.nudge()
+}
+
+func (i *injection) fail(err error) {
+	i.mu.Lock()
+	i.err = errors.Join(i.err, err)
+	i.mu.Unlock()
+	i.run.nudge()
+}
+
+func (i *injection) failed() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.err
+}
+
+// finish waits for what is under way, which the end of the context has cut
+// short, and records the faults that never fired.
+func (i *injection) finish() error {
+	i.working.Wait()
+	for _, p := range i.run.planned {
+		if p.hasFired() {
+			continue
+		}
+		seen := "the fault before it had not fired"
+		if p.armed != nil {
+			seen = p.armed.Seen()
+		}
+		i.run.recorder.Add(history.Event{Kind: history.FaultMissed, Service: p.planned.Service, Fault: p.number, Text: seen})
+	}
+	return i.failed()
+}
+
+func (p *plannedFault) hasFired() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fired
+}
+
+func (p *plannedFault) isSettled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.settled
+}

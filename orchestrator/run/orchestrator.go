@@ -1,0 +1,214 @@
+// Package run does one run of a scenario: it starts the system's containers,
+// does the planned faults at their moments, waits for the end, collects what
+// is needed to judge, and removes everything. What it yields is a history;
+// whether anything was lost is said by package check, from that history alone.
+//
+// Runs of one Orchestrator can go side by side. They share nothing but
+// images and, where a system allows it, a broker with a virtual host for each.
+package run
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/killpoint/killpoint/orchestrator/broker"
+	"github.com/killpoint/killpoint/orchestrator/engine"
+	"github.com/killpoint/killpoint/orchestrator/history"
+	"github.com/killpoint/killpoint/orchestrator/scenario"
+	"github.com/killpoint/killpoint/orchestrator/system"
+)
+
+// Options say how runs are done.
+type Options struct {
+	Engine  *engine.Engine
+	Version string // of killpoint, kept in histories
+
+	Keep          bool // leave the containers when a run has ended
+	Publish       bool // publish the ports that the compose file publishes
+	BindRW        bool // bind mounts are the real files, not copies
+	AllowExternal bool // external networks and volumes may be used
+	Build         bool // build images even where they are there
+
+	// Dir is where histories are written, one folder a run.
+	Dir string
+	// OnEvent is called for each event of each run, by name of the scenario.
+	// Runs that go side by side call it concurrently.
+	OnEvent func(name string, event history.Event)
+}
+
+// Orchestrator runs scenarios on one engine.
+type Orchestrator struct {
+	options Options
+	engine  *engine.Engine
+	owner   *owner
+	images  *images
+	brokers *sharedBrokers
+	swept   []string
+}
+
+// New prepares to run scenarios, and removes what orchestrators of this
+// machine that are no longer alive have left behind.
+func New(ctx context.Context, options Options) (*Orchestrator, error) {
+	swept, err := sweepCrashed(ctx, options.Engine)
+	if err != nil {
+		return nil, fmt.Errorf("remove leftovers of earlier runs: %w", err)
+	}
+	held, err := newOwner()
+	if err != nil {
+		return nil, err
+	}
+	o := &Orchestrator{options: options, engine: options.Engine, owner: held, swept: swept}
+	o.images = newImages(options.Engine, options.Build)
+	o.brokers = newSharedBrokers(o)
+	return o, nil
+}
+
+// Swept names what New removed.
+func (o *Orchestrator) Swept() []string { return o.swept }
+
+// Close removes what runs shared. Runs must have ended.
+func (o *Orchestrator) Close(ctx context.Context) error {
+	return errors.Join(o.brokers.close(ctx), o.owner.close())
+}
+
+// Run runs one scenario that was bound to its system. It never gives nil:
+// trouble is an event of the history. Everything that the run made is gone
+// when it returns, or named in an event.
+func (o *Orchestrator) Run(ctx context.Context, sc *scenario.Scenario, sys *system.System) *history.History {
+	id := newRunID()
+	dir := filepath.Join(o.options.Dir, fileName(sc.Name)+"-"+id)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return unstarted(o.meta(id, sc), fmt.Errorf("create folder for the history: %w", err))
+	}
+	recorder := history.NewRecorder(o.meta(id, sc), dir)
+	if o.options.OnEvent != nil {
+		defer recorder.Watch(func(event history.Event) { o.options.OnEvent(sc.Name, event) })()
+	}
+	g := o.newGroup(id, sc.Name, sys, recorder)
+	r := &run{group: g, scenario: sc, facts: factsOf(sc)}
+	r.do(ctx)
+	return recorder.History()
+}
+
+// run is one run of one scenario.
+type run struct {
+	*group
+	scenario *scenario.Scenario
+	facts    scenario.Facts
+	broker   *brokerLink
+	planned  []*plannedFault
+	progress *progress
+	sent     []string // ids of the chunks that were confirmed; nil until read
+	depths   map[string]broker.Depth
+}
+
+// do runs the phases in order and removes everything whatever happens.
+func (r *run) do(ctx context.Context) {
+	// Phases end with this context; removal does not.
+	running, cancel := context.WithCancel(ctx)
+	defer func() {
+		if reason := recover(); reason != nil {
+			r.trouble(fmt.Errorf("panic: %v\n%s", reason, debug.Stack()))
+		}
+		cancel()
+		r.removeAfter(ctx)
+	}()
+	if err := r.phases(running); err != nil {
+		if ctx.Err() != nil {
+			r.recorder.Add(history.Event{Kind: history.Interrupted})
+			return
+		}
+		r.trouble(err)
+	}
+}
+
+func (r *run) phases(ctx context.Context) error {
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	if err := r.startAll(ctx); err != nil {
+		return err
+	}
+	r.phase("running")
+	if err := r.workload(ctx); err != nil {
+		return err
+	}
+	r.phase("collecting")
+	return r.collect(ctx)
+}
+
+// workload does the faults while it waits for the end of the run. A run that
+// times out is over: that is for the checks, not trouble.
+func (r *run) workload(ctx context.Context) error {
+	timed, cancel := context.WithTimeout(ctx, time.Duration(r.scenario.Timeout))
+	defer cancel()
+	injecting, err := r.armFaults(timed)
+	if err != nil {
+		return err
+	}
+	err = r.awaitEnd(timed, injecting)
+	cancel()
+	err = errors.Join(err, injecting.finish())
+	r.addWorkloadSpan()
+	return err
+}
+
+func (r *run) phase(name string) { r.recorder.Add(history.Event{Kind: history.Phase, Text: name}) }
+
+func (g *group) trouble(err error) {
+	g.recorder.Add(history.Event{Kind: history.Trouble, Text: err.Error()})
+}
+
+func (g *group) warn(format string, arguments ...any) {
+	g.recorder.Add(history.Event{Kind: history.Warning, Text: fmt.Sprintf(format, arguments...)})
+}
+
+func (o *Orchestrator) meta(id string, sc *scenario.Scenario) history.Meta {
+	info := o.engine.Info()
+	return history.Meta{
+		RunID: id, Scenario: sc.Name, File: sc.File, Model: "process-crash", Killpoint: o.options.Version,
+		Replay:      "killpoint run " + sc.File,
+		Seed:        sc.Env["SEED"],
+		Engine:      fmt.Sprintf("Docker Engine %s, API %s, %s", info.Engine, info.API, info.StorageDriver),
+		Environment: sc.Env,
+	}
+}
+
+// unstarted is the history of a run that could not even begin.
+func unstarted(meta history.Meta, err error) *history.History {
+	meta.Started = time.Now()
+	return &history.History{Meta: meta, Events: []history.Event{{Kind: history.Trouble, Text: err.Error()}}}
+}
+
+func factsOf(sc *scenario.Scenario) scenario.Facts {
+	if sc.Facts == nil {
+		return scenario.Facts{}
+	}
+	return *sc.Facts
+}
+
+// newRunID is short enough to read in a container's name, and long enough
+// that two of one machine will not meet.
+func newRunID() string {
+	raw := make([]byte, 4)
+	rand.Read(raw) // never fails since Go 1.24
+	return hex.EncodeToString(raw)
+}
+
+// fileName keeps what is safe in the name of a file and a container.
+func fileName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' || r == '.' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '-'
+	}, name)
+}

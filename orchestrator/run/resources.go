@@ -1,0 +1,120 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/killpoint/killpoint/orchestrator/engine"
+	"github.com/killpoint/killpoint/orchestrator/history"
+	"github.com/killpoint/killpoint/orchestrator/system"
+)
+
+// createNetworks makes the networks that the services are on.
+func (g *group) createNetworks(ctx context.Context, services []*service) error {
+	defer g.recorder.Span(history.SpanContainers, "networks")()
+	for _, network := range g.system.Networks {
+		used := slices.ContainsFunc(services, func(s *service) bool {
+			return slices.ContainsFunc(s.spec.Networks, func(a system.Attachment) bool { return a.Network == network.Name })
+		})
+		if !used {
+			continue
+		}
+		name := network.ExternalName
+		if !network.External {
+			name = g.name(network.Name)
+			if err := g.engine.CreateNetwork(ctx, name, network, g.labels); err != nil {
+				return fmt.Errorf("create network %s: %w", network.Name, err)
+			}
+			g.remember(&g.made.Networks, name)
+		}
+		g.mu.Lock()
+		g.networks[network.Name] = name
+		g.mu.Unlock()
+	}
+	return nil
+}
+
+// attachments is the service's place on each network, by the engine's names.
+func (s *service) attachments() []system.Attachment {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	attachments := slices.Clone(s.spec.Networks)
+	for index := range attachments {
+		attachments[index].Network = s.networks[attachments[index].Network]
+	}
+	return attachments
+}
+
+// createVolumes makes the named volumes that the services mount.
+func (g *group) createVolumes(ctx context.Context, services []*service) error {
+	for _, volume := range g.system.Volumes {
+		used := slices.ContainsFunc(services, func(s *service) bool {
+			return slices.ContainsFunc(s.spec.Mounts, func(m system.Mount) bool {
+				return m.Kind == system.MountVolume && m.Source == volume.Name
+			})
+		})
+		if volume.External || !used {
+			continue
+		}
+		name := g.name(volume.Name)
+		if err := g.engine.CreateVolume(ctx, name, volume, g.labels); err != nil {
+			return fmt.Errorf("create volume %s: %w", volume.Name, err)
+		}
+		g.remember(&g.made.Volumes, name)
+	}
+	return nil
+}
+
+// volumeNames is what each named volume is called on the engine.
+func (s *service) volumeNames() map[string]string {
+	names := map[string]string{}
+	for _, volume := range s.system.Volumes {
+		names[volume.Name] = s.name(volume.Name)
+		if volume.External {
+			names[volume.Name] = volume.ExternalName
+		}
+	}
+	return names
+}
+
+// copyBinds makes the throw-away copy of each host folder that the service
+// mounts. Services that mount the same folder share one copy, as they would
+// share the folder.
+func (s *service) copyBinds(ctx context.Context, image string) error {
+	if s.options.BindRW {
+		return nil
+	}
+	s.copying.Lock()
+	defer s.copying.Unlock()
+	for _, mount := range s.spec.Mounts {
+		if mount.Kind != system.MountBind || mount.File || s.copiedBinds()[mount.Source] != "" {
+			continue
+		}
+		name := s.name("bind-" + strconv.Itoa(len(s.copies)+1))
+		if err := s.engine.CreateVolume(ctx, name, system.Volume{Name: name}, s.labels); err != nil {
+			return fmt.Errorf("create volume for the copy of %s: %w", mount.Source, err)
+		}
+		s.remember(&s.made.Volumes, name)
+		fill := engine.FillSpec{Volume: name, Source: mount.Source, Image: image, Name: name + "-fill", Labels: s.labels}
+		if err := s.engine.FillVolume(ctx, fill); err != nil {
+			return fmt.Errorf("copy %s, which %s mounts: %w", mount.Source, s.spec.Name, err)
+		}
+		s.group.mu.Lock()
+		s.copies[mount.Source] = name
+		s.group.mu.Unlock()
+	}
+	return nil
+}
+
+// copiedBinds is the volume that holds the copy of each host folder.
+func (s *service) copiedBinds() map[string]string {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	copies := map[string]string{}
+	for source, volume := range s.copies {
+		copies[source] = volume
+	}
+	return copies
+}
