@@ -179,6 +179,7 @@ type RunExpect struct {
 type StableExpect struct {
 	Service  string   `yaml:"service" json:"service" form:"service" doc:"the service that is restarted" required:"true"`
 	Files    string   `yaml:"files" json:"files" form:"glob" doc:"glob of absolute paths in the container" required:"true"`
+	Ready    string   `yaml:"ready" json:"ready,omitempty" form:"line" doc:"a line of its log that says that it has come up; its health check, or quiet for the settle time, when left out"`
 	Position Position `yaml:"-" json:"position"`
 }
 
