@@ -195,6 +195,11 @@ func (d *decoder) mapping(node *yaml.Node, target reflect.Value, path string) bo
 	given := map[string]bool{}
 	for _, entry := range entries {
 		given[entry.key.Value] = true
+		_, isField := shape.field(entry.key.Value)
+		if _, isKind := shape.kind(entry.key.Value); !isField && !isKind {
+			// A key that is only misspelt is not also missing.
+			given[nearest(entry.key.Value, shape.keys())] = true
+		}
 		field, known := d.known(shape, kinds, entry)
 		if !known {
 			continue
@@ -351,7 +356,11 @@ func (d *decoder) shell(node *yaml.Node, target reflect.Value, field field) bool
 // table reads a mapping whose keys are the user's own.
 func (d *decoder) table(node *yaml.Node, target reflect.Value, field field, path string) bool {
 	if node.Kind != yaml.MappingNode {
-		d.refuse(node, fmt.Sprintf("write %s: {NAME: value}", field.key), "%s must be a mapping, not %s", field.key, describe(node))
+		hint := nothingHint(node)
+		if hint == "" {
+			hint = fmt.Sprintf("write %s: {NAME: value}", field.key)
+		}
+		d.refuse(node, hint, "%s must be a mapping, not %s", field.key, describe(node))
 		return false
 	}
 	if !d.tagged(node) {
@@ -369,7 +378,7 @@ func (d *decoder) table(node *yaml.Node, target reflect.Value, field field, path
 		d.positions[inner] = d.place(entry.value)
 		value := reflect.New(target.Type().Elem()).Elem()
 		of := field
-		of.key = entry.key.Value
+		of.key = inner
 		if d.value(entry.value, value, of, inner) {
 			made.SetMapIndex(reflect.ValueOf(entry.key.Value), value)
 		} else {
@@ -437,11 +446,20 @@ func describe(node *yaml.Node) string {
 	return "text"
 }
 
+// nothingHint says what to do about a key without a value; most often what
+// should be in it is not indented.
+func nothingHint(node *yaml.Node) string {
+	if node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null" {
+		return "what belongs to it must be indented below it; leave the key out when there is nothing"
+	}
+	return ""
+}
+
 // mappingHint says how to write a mapping where something else stands.
 func mappingHint(node *yaml.Node, shape *shape) string {
 	switch {
-	case node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null":
-		return "what belongs to it must be indented below it; leave the key out when there is nothing"
+	case nothingHint(node) != "":
+		return nothingHint(node)
 	case len(shape.kinds) > 0:
 		return "write it like " + shape.kinds[0].Example
 	case node.Kind == yaml.SequenceNode:
@@ -453,8 +471,8 @@ func mappingHint(node *yaml.Node, shape *shape) string {
 // listHint says how to write a list where something else stands.
 func listHint(node *yaml.Node, field field) string {
 	switch {
-	case node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null":
-		return "what belongs to it must be indented below it; leave the key out when there is nothing"
+	case nothingHint(node) != "":
+		return nothingHint(node)
 	case node.Kind == yaml.ScalarNode:
 		return fmt.Sprintf("write %s: [%s]", field.key, node.Value)
 	}

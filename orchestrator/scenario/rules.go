@@ -76,10 +76,6 @@ func (d *decoder) checkDown(s *Scenario) {
 	for i, fault := range s.Faults {
 		path := fmt.Sprintf("faults[%d]", i)
 		by, isDown := down[fault.Service]
-		if fault.Kind == Restart {
-			delete(down, fault.Service)
-			continue
-		}
 		if isDown && fault.Service != "" {
 			d.at(join(path, string(fault.Kind)), fmt.Sprintf("give faults[%d] a restart, or leave this out", by),
 				"%s is down since faults[%d], which does not restart it", fault.Service, by)
@@ -113,9 +109,6 @@ func (d *decoder) checkExpect(e *Expect, path string) {
 
 func (d *decoder) checkLog(entry LogExpect, path string) {
 	given := func(key string) bool { return d.values[join(path, key)] != nil }
-	if given("contains") && given("matches") {
-		d.at(path+".matches", "keep one of them", "contains and matches cannot stand together")
-	}
 	if d.values[path] != nil && !given("contains") && !given("matches") {
 		d.at(path, "add contains: with a text, or matches: with a regular expression", "it says not which lines are meant")
 	}

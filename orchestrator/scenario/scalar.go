@@ -73,7 +73,10 @@ func (d *decoder) isText(node *yaml.Node, field field) bool {
 	switch {
 	case node.Kind != yaml.ScalarNode:
 	case node.ShortTag() == "!!null":
-		hint = "give a value, or leave the key out; '' is an empty one"
+		hint = "give a value, or leave the key out"
+		if field.accepts("empty") {
+			hint = "write '' for an empty value"
+		}
 	case node.ShortTag() == "!!str", field.accepts("scalar"):
 		return true
 	default:
