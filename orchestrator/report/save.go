@@ -1,0 +1,156 @@
+package report
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/killpoint/killpoint/orchestrator/history"
+	"github.com/killpoint/killpoint/orchestrator/scenario"
+)
+
+// The files of a saved run besides those of its history.
+const (
+	scenarioFile = "scenario.json"
+	resultFile   = "result.json"
+	logsFolder   = "logs"
+)
+
+// Save writes a run into a folder: its history, the scenario as it was bound
+// to its system, the result, and the log of each life of each container as a
+// text file. With the first two, Load gives back all that is needed to judge
+// and render the run again.
+func Save(folder string, sc *scenario.Scenario, h *history.History, result Result) error {
+	if err := h.Save(folder); err != nil {
+		return fmt.Errorf("save report: %w", err)
+	}
+	bound, err := json.MarshalIndent(sc, "", "  ")
+	if err != nil {
+		return fmt.Errorf("save report: scenario %s: %w", sc.Name, err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, scenarioFile), append(bound, '\n'), 0o644); err != nil {
+		return fmt.Errorf("save report: %w", err)
+	}
+	text, err := json.MarshalIndent(result, "", "  ")
+	if err != nil {
+		return fmt.Errorf("save report: result of %s: %w", sc.Name, err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, resultFile), append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("save report: %w", err)
+	}
+	return saveLogs(filepath.Join(folder, logsFolder), h)
+}
+
+// Load reads back the scenario and the history of a saved run.
+func Load(folder string) (*scenario.Scenario, *history.History, error) {
+	text, err := os.ReadFile(filepath.Join(folder, scenarioFile))
+	if err != nil {
+		return nil, nil, fmt.Errorf("load report: %w", err)
+	}
+	sc := &scenario.Scenario{}
+	if err := json.Unmarshal(text, sc); err != nil {
+		return nil, nil, fmt.Errorf("load report: %s: %w", filepath.Join(folder, scenarioFile), err)
+	}
+	h, err := history.Load(folder)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load report: %w", err)
+	}
+	return sc, h, nil
+}
+
+// IsSaved says whether a folder is one that Save wrote.
+func IsSaved(folder string) bool {
+	_, err := os.Stat(filepath.Join(folder, resultFile))
+	return err == nil
+}
+
+// WriteFile writes a file whole or not at all: a reader never sees half a
+// report, nor an old one cut short.
+func WriteFile(path string, write func(io.Writer) error) (err error) {
+	// Through a link to the file behind it, and never a rename over what is
+	// no regular file, such as /dev/stderr.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return writeInto(path, write)
+	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	draft, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(draft.Name())
+		}
+	}()
+	err = errors.Join(write(draft), draft.Chmod(0o644), draft.Close())
+	if err == nil {
+		err = os.Rename(draft.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+func writeInto(path string, write func(io.Writer) error) error {
+	opened, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := errors.Join(write(opened), opened.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// saveLogs writes a file for each life of each service that logged anything:
+// when it was, on which stream, and the line.
+func saveLogs(folder string, h *history.History) error {
+	type life struct {
+		service     string
+		incarnation int
+	}
+	type open struct {
+		file   *os.File
+		buffer *bufio.Writer
+	}
+	logs := map[life]*open{}
+	var failed []error
+	for _, event := range h.Events {
+		if event.Kind != history.Log {
+			continue
+		}
+		key := life{event.Service, event.Incarnation}
+		if logs[key] == nil {
+			file, err := createLog(folder, event)
+			if err != nil {
+				failed = append(failed, err)
+				break
+			}
+			logs[key] = &open{file, bufio.NewWriter(file)}
+		}
+		fmt.Fprintf(logs[key].buffer, "%9.3fs %s %s\n", event.At.Seconds(), event.Stream, event.Text)
+	}
+	for _, log := range logs {
+		failed = append(failed, log.buffer.Flush(), log.file.Close())
+	}
+	if err := errors.Join(failed...); err != nil {
+		return fmt.Errorf("save logs: %w", err)
+	}
+	return nil
+}
+
+func createLog(folder string, event history.Event) (*os.File, error) {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, err
+	}
+	service := strings.ReplaceAll(event.Service, string(filepath.Separator), "-")
+	return os.Create(filepath.Join(folder, fmt.Sprintf("%s.%d.log", service, event.Incarnation)))
+}
