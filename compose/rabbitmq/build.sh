@@ -42,7 +42,7 @@ docker import \
 	--change 'ENV PATH=/usr/lib/rabbitmq/bin:/usr/local/bin:/usr/bin:/bin HOME=/var/lib/rabbitmq LANG=C.UTF-8' \
 	--change 'ENV RABBITMQ_NODENAME=rabbit@localhost RABBITMQ_LOGS=- RABBITMQ_CONFIG_FILE=/etc/rabbitmq/local' \
 	--change 'ENV RABBITMQ_CONFIG_FILES=/etc/rabbitmq/local.d/*.conf' \
-	--change 'ENV ERL_FLAGS="-pa /usr/lib/rabbitmq/modules"' \
+	--change 'ENV ERL_FLAGS="-pa /usr/lib/rabbitmq/modules" RABBITMQ_PLUGINS_DIR=/plugins RABBITMQ_ENABLED_PLUGINS_FILE=/etc/rabbitmq/no_plugins' \
 	--change 'USER rabbitmq' --change 'WORKDIR /var/lib/rabbitmq' \
 	--change 'EXPOSE 5672 15672' \
 	--change 'ENTRYPOINT []' --change 'CMD ["rabbitmq-server"]' \
