@@ -69,6 +69,9 @@ func (d *decoder) value(node *yaml.Node, target reflect.Value, field field, path
 	}
 	defer leave()
 	d.values[path] = node
+	if !d.tagged(node) {
+		return false
+	}
 	if target.Kind() == reflect.Pointer {
 		made := reflect.New(target.Type().Elem())
 		// A mapping that is partly wrong is kept: what is right in it is
@@ -180,9 +183,6 @@ func (d *decoder) mapping(node *yaml.Node, target reflect.Value, path string) bo
 		d.refuse(node, mappingHint(node, shape), "%s must be a mapping, not %s", shape.what, describe(node))
 		return false
 	}
-	if !d.tagged(node) {
-		return false
-	}
 	if position := target.FieldByName("Position"); position.IsValid() {
 		position.Set(reflect.ValueOf(d.place(node)))
 	}
@@ -223,7 +223,9 @@ func (d *decoder) kinds(node *yaml.Node, shape *shape, entries []entry) []Kind {
 	misspelt := false
 	for _, entry := range entries {
 		if kind, known := shape.kind(entry.key.Value); known {
-			found, places = append(found, kind), append(places, entry.key)
+			if !shape.isKeyOfAnother(entries, entry) {
+				found, places = append(found, kind), append(places, entry.key)
+			}
 			continue
 		}
 		if _, known := shape.field(entry.key.Value); !known {
@@ -231,20 +233,27 @@ func (d *decoder) kinds(node *yaml.Node, shape *shape, entries []entry) []Kind {
 			misspelt = misspelt || near
 		}
 	}
-	// restart is a kind of its own and a key of kill: beside kill it is that.
-	for i := len(found) - 1; i >= 0; i-- {
-		taken := slices.ContainsFunc(found, func(other Kind) bool { return other.takes(found[i].Name) })
-		if taken {
-			found, places = slices.Delete(found, i, i+1), slices.Delete(places, i, i+1)
-		}
-	}
 	switch {
 	case len(found) == 0 && !misspelt:
-		d.refuse(node, "give one of "+listed(shape.kinds), "%s says not what it is", shape.what)
+		d.refuse(node, "give one of "+listed(shape.kinds), "%s does not say what it is", shape.what)
 	case len(found) > 1:
-		d.refuse(places[1], "make each an entry of its own", "%s is %s and %s at once", shape.what, found[0].Name, found[1].Name)
+		d.refuse(places[1], "keep one of them; a fault more is an entry of its own", "%s is %s and %s at once", shape.what, found[0].Name, found[1].Name)
 	}
 	return found
+}
+
+// isKeyOfAnother says whether an entry that is named like a kind is a key of
+// another kind instead: restart is a fault, and beside kill it is a delay.
+func (s *shape) isKeyOfAnother(entries []entry, of entry) bool {
+	name := of.key.Value
+	field, isField := s.field(name)
+	if !isField || field.key == s.into[name].key && field.index == s.into[name].index {
+		return false
+	}
+	return slices.ContainsFunc(entries, func(other entry) bool {
+		kind, isKind := s.kind(other.key.Value)
+		return isKind && kind.Name != name && (kind.takes(name) || field.looksRight(of.value))
+	})
 }
 
 // known gives the field that a key stands for, and says what is wrong with
@@ -318,9 +327,6 @@ func (d *decoder) list(node *yaml.Node, target reflect.Value, field field, path 
 		d.refuse(node, listHint(node, field), "%s must be a list, not %s", field.key, describe(node))
 		return false
 	}
-	if !d.tagged(node) {
-		return false
-	}
 	if len(node.Content) > listLimit {
 		d.refuse(node, "split the scenario", "%s has %d entries, at most %d are taken", field.key, len(node.Content), listLimit)
 		return false
@@ -361,9 +367,6 @@ func (d *decoder) table(node *yaml.Node, target reflect.Value, field field, path
 			hint = fmt.Sprintf("write %s: {NAME: value}", field.key)
 		}
 		d.refuse(node, hint, "%s must be a mapping, not %s", field.key, describe(node))
-		return false
-	}
-	if !d.tagged(node) {
 		return false
 	}
 	complete := true
@@ -463,7 +466,7 @@ func mappingHint(node *yaml.Node, shape *shape) string {
 	case len(shape.kinds) > 0:
 		return "write it like " + shape.kinds[0].Example
 	case node.Kind == yaml.SequenceNode:
-		return "leave out the '-' before its keys"
+		return "leave out the '-' or '[' before its keys"
 	}
 	return "its keys: " + strings.Join(shape.keys(), ", ")
 }

@@ -27,10 +27,11 @@ type form struct {
 // forms is every form by the name that the tags use. An empty text is refused
 // before check is asked.
 var forms = map[string]form{
-	"text":    {doc: "text", pattern: `^[^\u0000]+$`, check: checkText},
-	"line":    {doc: "one line of text", pattern: `^[^\u0000\n\r]+$`, check: checkLine},
+	"text":    {doc: "text", pattern: `^[^\x00]+$`, check: checkText},
+	"line":    {doc: "one line of text", pattern: `^[^\x00\n\r]+$`, check: checkLine},
 	"service": {doc: "a service's name", pattern: servicePattern, check: checkService},
-	"queue":   {doc: "a queue's name", pattern: `^[^\u0000\n\r]{1,255}$`, check: checkQueue},
+	"profile": {doc: "a profile's name", pattern: servicePattern, check: checkProfile},
+	"queue":   {doc: "a queue's name", pattern: `^[^\x00\n\r]{1,255}$`, check: checkQueue},
 	"variable": {
 		doc: "a variable's name", pattern: variablePattern, check: checkVariable,
 	},
@@ -72,7 +73,14 @@ var (
 
 func checkService(text string) (wrong, hint string) {
 	if !serviceName.MatchString(text) {
-		return fmt.Sprintf("%q cannot be a service's name", text), "write its key under services in the compose file: letters, digits, '.', '_' and '-'"
+		return quote(text) + " cannot be a service's name", "write its key under services in the compose file: letters, digits, '.', '_' and '-'"
+	}
+	return "", ""
+}
+
+func checkProfile(text string) (wrong, hint string) {
+	if !serviceName.MatchString(text) {
+		return quote(text) + " cannot be a profile's name", "letters, digits, '.', '_' and '-'"
 	}
 	return "", ""
 }
@@ -86,7 +94,7 @@ func checkQueue(text string) (wrong, hint string) {
 
 func checkVariable(text string) (wrong, hint string) {
 	if !variableName.MatchString(text) {
-		return fmt.Sprintf("%q cannot be a variable's name", text), "letters, digits and '_', not beginning with a digit"
+		return quote(text) + " cannot be a variable's name", "letters, digits and '_', not beginning with a digit"
 	}
 	return "", ""
 }
@@ -111,7 +119,7 @@ func checkRegexp(text string) (wrong, hint string) {
 		return "must be one line", "write it in single quotes, on one line"
 	}
 	if _, err := regexp.Compile(text); err != nil {
-		return fmt.Sprintf("%q is not a regular expression: %s", text, regexpTrouble(err)),
+		return fmt.Sprintf("%s is not a regular expression: %s", quote(text), regexpTrouble(err)),
 			`put '\' before a character that is meant as it stands, and the whole in single quotes`
 	}
 	return "", ""
@@ -120,7 +128,7 @@ func checkRegexp(text string) (wrong, hint string) {
 // regexpTrouble is what a regexp error says, without what the caller says too.
 func regexpTrouble(err error) string {
 	if trouble, ok := err.(*syntax.Error); ok {
-		return fmt.Sprintf("%s at %q", trouble.Code, trouble.Expr)
+		return fmt.Sprintf("%s at %s", trouble.Code, quote(trouble.Expr))
 	}
 	return err.Error()
 }
@@ -133,15 +141,15 @@ func checkGroup(text string) (wrong, hint string) {
 	case 1:
 		return "", ""
 	case 0:
-		return fmt.Sprintf("%q has no group", text), `put ( ) around the part that is wanted, and '\(' where a bracket is meant`
+		return quote(text) + " has no group", `put ( ) around the part that is wanted, and '\(' where a bracket is meant`
 	default:
-		return fmt.Sprintf("%q has %d groups, want exactly one", text, groups), "write (?:…) for the groups that only hold together"
+		return fmt.Sprintf("%s has %d groups, want exactly one", quote(text), groups), "write (?:…) for the groups that only hold together"
 	}
 }
 
 func checkPath(text string) (wrong, hint string) {
 	if strings.ContainsAny(text, "*?[]{}") {
-		return fmt.Sprintf("%q is a pattern, want one file", text), "name the file itself"
+		return quote(text) + " is a pattern, want one file", "name the file itself"
 	}
 	return checkAbsolute(text)
 }
@@ -151,7 +159,7 @@ func checkGlob(text string) (wrong, hint string) {
 		return wrong, hint
 	}
 	if !doublestar.ValidatePattern(text) {
-		return fmt.Sprintf("%q is not a glob", text), `* any name, ** any directories, ? one character, [ab] and {a,b} a choice; '\' before one that is meant as it stands`
+		return quote(text) + " is not a glob", `* any name, ** any directories, ? one character, [ab] and {a,b} a choice; '\' before one that is meant as it stands`
 	}
 	return "", ""
 }
@@ -163,14 +171,14 @@ func checkAbsolute(text string) (wrong, hint string) {
 		return wrong, hint
 	}
 	if !strings.HasPrefix(text, "/") {
-		return fmt.Sprintf("%q is relative", text), fmt.Sprintf("paths in a container are absolute, such as %q", path.Join("/app", text))
+		return quote(text) + " is relative", fmt.Sprintf("paths in a container are absolute, such as %q", path.Join("/app", text))
 	}
 	if text == "/" || strings.HasSuffix(text, "/") {
-		return fmt.Sprintf("%q is a directory", text), "name the files in it"
+		return quote(text) + " is a directory", "name the files in it"
 	}
 	for part := range strings.SplitSeq(text[1:], "/") {
 		if part == "" || part == "." || part == ".." {
-			return fmt.Sprintf("%q is not a plain path", text), "leave out '.', '..' and doubled slashes"
+			return quote(text) + " is not a plain path", "leave out '.', '..' and doubled slashes"
 		}
 	}
 	return "", ""

@@ -63,7 +63,7 @@ func (d *decoder) checkTimes(s *Scenario) {
 		before := earliest
 		earliest += *fault.When.After * Duration(max(fault.Times, 1))
 		if earliest >= s.Timeout && before < s.Timeout {
-			d.at(path+".when.after", hint, "this fault fires %s after the system was up, but the run ends after %s", earliest, s.Timeout)
+			d.at(path+".when.after", hint, "this fault fires %s after the system was up at the earliest, but the run ends after %s", earliest, s.Timeout)
 		}
 	}
 }
@@ -110,7 +110,7 @@ func (d *decoder) checkExpect(e *Expect, path string) {
 func (d *decoder) checkLog(entry LogExpect, path string) {
 	given := func(key string) bool { return d.values[join(path, key)] != nil }
 	if d.values[path] != nil && !given("contains") && !given("matches") {
-		d.at(path, "add contains: with a text, or matches: with a regular expression", "it says not which lines are meant")
+		d.at(path, "add contains: with a text, or matches: with a regular expression", "an entry of logs does not say which lines are meant")
 	}
 	if given("times") && (given("at-least") || given("at-most")) {
 		d.at(path+".times", "keep times, or the bounds", "times cannot stand beside at-least and at-most")
@@ -121,7 +121,7 @@ func (d *decoder) checkLog(entry LogExpect, path string) {
 	if entry.AtMost != nil && *entry.AtLeast > *entry.AtMost {
 		d.at(path+".at-least", "swap them", "at-least is %d, more than at-most, which is %d", *entry.AtLeast, *entry.AtMost)
 	}
-	if *entry.AtLeast == 0 && !given("at-most") {
+	if *entry.AtLeast == 0 && !given("at-most") && !given("times") {
 		d.at(path+".at-least", "at-least: 1 wants a line, times: 0 wants none", "at-least: 0 holds whatever happens")
 	}
 }
@@ -159,6 +159,6 @@ func (d *decoder) checkPartition(r *Rows) {
 	}
 	columns := strings.Split(r.Output.Header, ",")
 	if !slices.Contains(columns, r.Partition.Column) {
-		d.at(path, didYouMean(r.Partition.Column, columns, "its columns"), "the header %q has no column %q", r.Output.Header, r.Partition.Column)
+		d.at(path, didYouMean(r.Partition.Column, columns, "its columns"), "the header %s has no column %s", quote(r.Output.Header), quote(r.Partition.Column))
 	}
 }

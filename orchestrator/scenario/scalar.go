@@ -3,10 +3,12 @@ package scenario
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"gopkg.in/yaml.v3"
 )
@@ -47,16 +49,16 @@ func (d *decoder) scalar(node *yaml.Node, target reflect.Value, field field) boo
 // where the field says so, as they are written: elsewhere a text that looks
 // like one is a mistake more often than it is meant.
 func (d *decoder) text(node *yaml.Node, field field) (string, bool) {
-	if !d.isText(node, field) || !d.tagged(node) {
+	if !d.isText(node, field) {
 		return "", false
 	}
 	text := node.Value
 	if text == "" && !field.accepts("empty") {
-		d.refuse(node, "leave the key out when there is nothing to say", "%s is empty", field.key)
+		d.refuse(node, emptyHint(field), "%s is empty", field.key)
 		return "", false
 	}
 	if len(field.enum) > 0 && !slices.Contains(field.enum, text) {
-		d.refuse(node, didYouMean(text, field.enum, "it takes"), "%s cannot be %q", field.key, text)
+		d.refuse(node, didYouMean(text, field.enum, "it takes"), "%s cannot be %s", field.key, quote(text))
 		return "", false
 	}
 	if wrong, hint := checkForm(field.form, text); wrong != "" {
@@ -66,12 +68,21 @@ func (d *decoder) text(node *yaml.Node, field field) (string, bool) {
 	return text, true
 }
 
+// emptyHint says what to do about a text that is empty and must not be.
+func emptyHint(field field) string {
+	if field.required && field.form != "" {
+		return "it takes " + forms[field.form].doc
+	}
+	return "leave the key out when there is nothing to say"
+}
+
 // isText says whether a node is what the field takes as a text, and refuses
 // it when not.
 func (d *decoder) isText(node *yaml.Node, field field) bool {
 	var hint string
 	switch {
 	case node.Kind != yaml.ScalarNode:
+		hint = "it takes one value: check for '[', '{' and what is indented below it"
 	case node.ShortTag() == "!!null":
 		hint = "give a value, or leave the key out"
 		if field.accepts("empty") {
@@ -88,18 +99,23 @@ func (d *decoder) isText(node *yaml.Node, field field) bool {
 
 // number reads a whole number within the field's bounds.
 func (d *decoder) number(node *yaml.Node, field field) (int, bool) {
-	var number int
-	if node.Kind != yaml.ScalarNode || node.ShortTag() != "!!int" || node.Decode(&number) != nil {
+	whole := node.Kind == yaml.ScalarNode && wholeNumber.MatchString(node.Value) && node.ShortTag() != "!!str"
+	if !whole {
 		d.refuse(node, numberHint(node), "%s must be a whole number, not %s", field.key, shown(node))
 		return 0, false
 	}
+	number, err := strconv.Atoi(node.Value)
 	low, high := field.bounds()
-	if number < low || number > high {
-		d.refuse(node, fmt.Sprintf("give a number from %d to %d", low, high), "%s cannot be %d", field.key, number)
+	if err != nil || number < low || number > high {
+		d.refuse(node, fmt.Sprintf("give a number from %d to %d", low, high), "%s cannot be %s", field.key, node.Value)
 		return 0, false
 	}
 	return number, true
 }
+
+// wholeNumber is how one writes a number: what else YAML takes for one (0x10,
+// 1_000, 010) people read in different ways.
+var wholeNumber = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*)$`)
 
 func numberHint(node *yaml.Node) string {
 	if _, err := strconv.Atoi(node.Value); err == nil && node.Kind == yaml.ScalarNode && node.ShortTag() == "!!str" {
@@ -110,7 +126,7 @@ func numberHint(node *yaml.Node) string {
 
 // duration reads a duration within the field's bounds.
 func (d *decoder) duration(node *yaml.Node, field field) (Duration, bool) {
-	if node.Kind != yaml.ScalarNode || node.ShortTag() == "!!null" || !d.tagged(node) {
+	if node.Kind != yaml.ScalarNode || node.ShortTag() == "!!null" {
 		d.refuse(node, "write a number with a unit, such as 200ms, 5s or 1m", "%s must be a duration, not %s", field.key, describe(node))
 		return 0, false
 	}
@@ -120,7 +136,7 @@ func (d *decoder) duration(node *yaml.Node, field field) (Duration, bool) {
 		if _, plain := strconv.ParseFloat(node.Value, 64); plain == nil {
 			hint = fmt.Sprintf("it has no unit: write %sms or %ss", node.Value, node.Value)
 		}
-		d.refuse(node, hint, "%s: %q is not a duration", field.key, node.Value)
+		d.refuse(node, hint, "%s: %s is not a duration", field.key, quote(node.Value))
 		return 0, false
 	}
 	low, high := field.durationBounds()
@@ -129,6 +145,28 @@ func (d *decoder) duration(node *yaml.Node, field field) (Duration, bool) {
 		return 0, false
 	}
 	return Duration(parsed), true
+}
+
+// looksRight says whether a node is a duration where the field is one. It
+// tells a key from a kind of the same name.
+func (f field) looksRight(node *yaml.Node) bool {
+	value := f.value
+	if value.Kind() == reflect.Pointer {
+		value = value.Elem()
+	}
+	_, err := time.ParseDuration(node.Value)
+	return value == reflect.TypeFor[Duration]() && err == nil
+}
+
+// quote puts a text in quotes as it stands where that can be read, so that
+// the backslashes of a pattern are not doubled.
+func quote(text string) string {
+	for _, character := range text {
+		if character == '"' || !unicode.IsPrint(character) {
+			return strconv.Quote(text)
+		}
+	}
+	return `"` + text + `"`
 }
 
 // checkForm says what is wrong with a text for a form; an empty form takes
@@ -146,7 +184,7 @@ func checkForm(name, text string) (wrong, hint string) {
 // shown describes a node and, when it is a text, quotes it.
 func shown(node *yaml.Node) string {
 	if node.Kind == yaml.ScalarNode && node.ShortTag() == "!!str" {
-		return fmt.Sprintf("the text %q", node.Value)
+		return "the text " + quote(node.Value)
 	}
 	return describe(node)
 }

@@ -28,7 +28,7 @@ type Scenario struct {
 	Name        string            `yaml:"name" json:"name" form:"line" doc:"the scenario's name; the file's name without its extension when left out"`
 	Description string            `yaml:"description" json:"description,omitempty" form:"text" doc:"one sentence that says what is done and what must hold"`
 	System      string            `yaml:"system" json:"system" form:"line" doc:"the compose file, relative to the scenario file" required:"true"`
-	Profiles    []string          `yaml:"profiles" json:"profiles,omitempty" form:"service" doc:"compose profiles to enable"`
+	Profiles    []string          `yaml:"profiles" json:"profiles,omitempty" form:"profile" doc:"compose profiles to enable"`
 	Env         map[string]string `yaml:"env" json:"env,omitempty" accept:"scalar,empty" keys:"variable" doc:"variables for the compose file, before those of the environment and of .env"`
 	Faults      []Fault           `yaml:"faults" json:"faults,omitempty" doc:"what is done to the system, in this order"`
 	Expect      Expect            `yaml:"expect" json:"expect" doc:"what must hold when the run has ended"`

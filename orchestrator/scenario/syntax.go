@@ -2,10 +2,14 @@ package scenario
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
+	"sort"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
@@ -17,9 +21,14 @@ func syntaxProblems(path string, text []byte, lines source, err error) Problems 
 	if tabs := tabProblems(path, lines); tabs != nil {
 		return tabs
 	}
-	what, hint := syntaxText(err)
+	known, words := syntaxKnown(err)
 	position := syntaxPlace(path, text, lines, err)
-	return Problems{{Position: position, Text: what, Hint: hint, Source: lines.line(position.Line)}}
+	line := lines.line(position.Line)
+	what, hint := known.text, known.hint
+	if rest := []rune(line); position.Column <= len(rest) && strings.ContainsRune("]}", rest[position.Column-1]) {
+		what, hint = "a bracket too many", "count the brackets of the line"
+	}
+	return Problems{{Position: position, Text: fmt.Sprintf("%s (not YAML: %s)", what, words), Hint: hint, Source: line}}
 }
 
 // tabProblems finds every tab that indents a line. In a text that is YAML,
@@ -41,17 +50,23 @@ func tabProblems(path string, lines source) Problems {
 
 var syntaxLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
 
-// syntaxPlace finds where a text stops being YAML: after its longest
-// beginning that is YAML by itself, first by lines, then within the line.
+// syntaxPlace finds where a text stops being YAML. Trouble with a character
+// shows in every beginning of the text that holds it, so the shortest that
+// shows it ends there. Trouble with what is missing shows too late, so the
+// place is where the longest beginning that is YAML by itself ends: first by
+// lines, then within the line.
 func syntaxPlace(path string, text []byte, lines source, err error) Position {
 	budget := parseBudget
-	good := 0
-	starts := lineStarts(text)
-	for n := len(starts) - 1; n >= 0 && budget > 0; n-- {
-		if isYAML(text[:starts[n]], &budget) {
-			good = n
-			break
+	known, _ := syntaxKnown(err)
+	if known.atCharacter {
+		if end := shortestWith(text, known.trouble, &budget); end > 0 {
+			return placeOf(path, text, lastCharacter(text[:end]))
 		}
+	}
+	starts := lineStarts(text)
+	good := len(starts) - 1
+	for good > 0 && budget > 0 && !isYAML(text[:starts[good]], &budget) {
+		good--
 	}
 	if budget <= 0 {
 		line, _ := strconv.Atoi(syntaxLine.FindStringSubmatch(err.Error())[1])
@@ -72,6 +87,24 @@ func syntaxPlace(path string, text []byte, lines source, err error) Position {
 	return placeOf(path, text, starts[good]+column)
 }
 
+// shortestWith gives the length of the shortest beginning of a text that has
+// a trouble which every longer one has too; 0 when that is not so.
+func shortestWith(text []byte, trouble string, budget *int) int {
+	return sort.Search(len(text), func(length int) bool {
+		*budget -= length
+		_, err := readAll(text[:length+1])
+		return err != nil && strings.Contains(err.Error(), trouble)
+	}) + 1
+}
+
+// lastCharacter gives the offset of the last character of a text that is no
+// blank: some trouble is seen only at the blank behind what makes it.
+func lastCharacter(text []byte) int {
+	text = bytes.TrimRight(text, " \r\n")
+	_, size := utf8.DecodeLastRune(text)
+	return len(text) - size
+}
+
 // parseBudget bounds how many bytes are parsed in search of a place.
 const parseBudget = 16 << 20
 
@@ -89,11 +122,22 @@ func lineStarts(text []byte) []int {
 // isYAML says whether a text is YAML and takes its length from the budget.
 func isYAML(text []byte, budget *int) bool {
 	*budget -= len(text) + 1
+	_, err := readAll(text)
+	return err == nil
+}
+
+// readAll gives every document of a text.
+func readAll(text []byte) (documents []*yaml.Node, err error) {
 	reader := yaml.NewDecoder(bytes.NewReader(text))
 	for {
-		if _, err := nextDocument(reader); err != nil {
-			return err.Error() == "EOF"
+		document, err := nextDocument(reader)
+		if errors.Is(err, io.EOF) {
+			return documents, nil
 		}
+		if err != nil {
+			return nil, err
+		}
+		documents = append(documents, document)
 	}
 }
 
@@ -101,34 +145,43 @@ func indentOf(line string) int {
 	return len(line) - len(strings.TrimLeft(line, " "))
 }
 
-// syntaxTexts says in a person's words what the YAML library says in its own.
-var syntaxTexts = []struct{ trouble, text, hint string }{
-	{"mapping values are not allowed", "a second ': ' where one value ends", "put a text with ': ' in it in quotes, or check the indentation"},
-	{"did not find expected key", "a key was expected here", "keys of one mapping begin in the same column, and a '{' or '[' that is opened is closed"},
-	{"did not find expected '-' indicator", "a '-' was expected here", "entries of one list begin in the same column"},
-	{"could not find expected ':'", "a ':' is missing after a key", "write key: value"},
-	{"found character that cannot start any token", "this character cannot begin a value", "put the value in single quotes"},
-	{"did not find expected ',' or ']'", "a list in [ ] is not closed", "write , between its entries and ] at the end"},
-	{"did not find expected ',' or '}'", "a mapping in { } is not closed", "write , between its keys and } at the end"},
-	{"found unexpected end of stream", "a quote is not closed", "close it with the quote that it begins with; '' is a quote within single quotes"},
-	{"found unknown escape character", "unknown escape after '\\'", `in double quotes '\' begins an escape: use single quotes, or '\\'`},
-	{"unknown anchor", "the anchor is not defined", "a * begins an alias: put a text that begins with * in quotes"},
-	{"did not find expected node content", "a value was expected here", "check for a ',' or a bracket too many"},
-	{"control characters are not allowed", "a control character stands here", "leave it out, or write it as an escape in double quotes"},
-	{"did not find expected whitespace or line break", "a space is missing", "separate values by spaces, and put texts with '%', '@' or '!' in quotes"},
-	{"did not find expected alphabetic or numeric character", "'&' and '*' begin anchors and aliases", "put a text that begins with one in quotes"},
-	{"block sequence entries are not allowed", "a '-' cannot stand here", "begin the list in a line of its own"},
-	{"block mapping", "a key cannot stand here", "check the indentation"},
-	{"did not find expected <document start>", "the document ended before this line", "check the indentation"},
+// syntaxTrouble is one trouble of the YAML library, in a person's words.
+type syntaxTrouble struct {
+	trouble, text, hint string
+	// atCharacter says that a character is wrong where it stands, whatever
+	// follows.
+	atCharacter bool
 }
 
-// syntaxText gives what is wrong and what to do about it.
-func syntaxText(err error) (what, hint string) {
-	trouble := strings.TrimPrefix(err.Error(), syntaxLine.FindString(err.Error()))
-	for _, known := range syntaxTexts {
-		if strings.Contains(trouble, known.trouble) {
-			return fmt.Sprintf("%s (not YAML: %s)", known.text, trouble), known.hint
+const indentHint = "keys of one mapping begin in the same column, and so do the '-' of one list"
+
+var syntaxTroubles = []syntaxTrouble{
+	{"mapping values are not allowed", "a second ':' where one value ends", "put a text with ': ' in it in quotes, or check the indentation", true},
+	{"did not find expected key", "the line fits nothing above it", indentHint, false},
+	{"did not find expected '-' indicator", "the line fits nothing above it", indentHint, false},
+	{"could not find expected ':'", "a ':' is missing after a key", "write key: value", false},
+	{"found character that cannot start any token", "this character cannot begin a value", "put the value in single quotes", true},
+	{"did not find expected ',' or ']'", "a list in [ ] is not closed", "write , between its entries and ] at the end", false},
+	{"did not find expected ',' or '}'", "a mapping in { } is not closed", "write , between its keys and } at the end", false},
+	{"found unexpected end of stream", "a quote is not closed", "close it with the quote that it begins with; '' is a quote within single quotes", false},
+	{"found unknown escape character", `this is no escape after '\'`, `in double quotes '\' begins an escape: use single quotes, or '\\'`, true},
+	{"unknown anchor", "an anchor of this name is not defined before", "a * begins an alias: put a text that begins with * in quotes", true},
+	{"did not find expected alphabetic or numeric character", "a name must follow '&' or '*', which begin anchors and aliases", "put a text that begins with one in quotes", true},
+	{"did not find expected node content", "a value was expected here", "check for a ',' or a bracket too many", false},
+	{"control characters are not allowed", "a control character stands here", "leave it out, or write it as an escape in double quotes", true},
+	{"did not find expected whitespace or line break", "a blank is missing", "put texts with '%', '@' or '!' in quotes", false},
+	{"block sequence entries are not allowed", "a '-' cannot stand here", "begin the list in a line of its own", true},
+	{"did not find expected <document start>", "the document ended before this line", indentHint, false},
+}
+
+// syntaxKnown gives what is known of an error of the YAML library, and the
+// library's own words without the line.
+func syntaxKnown(err error) (known syntaxTrouble, words string) {
+	words = strings.TrimPrefix(err.Error(), syntaxLine.FindString(err.Error()))
+	for _, known := range syntaxTroubles {
+		if strings.Contains(words, known.trouble) {
+			return known, words
 		}
 	}
-	return fmt.Sprintf("not YAML: %s", trouble), "check quotes, brackets and indentation"
+	return syntaxTrouble{text: "this cannot be read", hint: "check quotes, brackets and indentation"}, words
 }
