@@ -10,6 +10,7 @@ image=${1:-killpoint/rabbitmq:local}
 suite=bookworm
 recipe=$(cat build.sh slim.sh thin.erl | sha256sum | cut -c1-16)
 
+# The label is what says whether the image is this recipe's.
 have=$(docker image inspect --format '{{index .Config.Labels "killpoint.recipe"}}' "$image" 2>/dev/null || true)
 if [ "$have" = "$recipe" ]; then
 	echo "$image is up to date (recipe $recipe)"
@@ -36,10 +37,11 @@ mmdebstrap --quiet --variant=minbase --include=rabbitmq-server \
 	--customize-hook="$PWD/slim.sh" \
 	"$suite" "$scratch/rootfs.tar"
 
+old=$(docker image inspect --format '{{.Id}}' "$image" 2>/dev/null || true)
 # A fixed node name keeps the broker's data usable whatever the container is
 # called. conf.d is left to the newer brokers that know its keys.
 docker import \
-	--change 'ENV PATH=/usr/lib/rabbitmq/bin:/usr/local/bin:/usr/bin:/bin HOME=/var/lib/rabbitmq LANG=C.UTF-8' \
+	--change 'ENV PATH=/usr/lib/rabbitmq/bin:/usr/local/bin:/usr/bin:/bin HOME=/var/lib/rabbitmq LANG=C.UTF-8 TZ=UTC0' \
 	--change 'ENV RABBITMQ_NODENAME=rabbit@localhost RABBITMQ_LOGS=- RABBITMQ_CONFIG_FILE=/etc/rabbitmq/local' \
 	--change 'ENV RABBITMQ_CONFIG_FILES=/etc/rabbitmq/local.d/*.conf' \
 	--change 'ENV ERL_FLAGS="-pa /usr/lib/rabbitmq/modules" RABBITMQ_PLUGINS_DIR=/plugins RABBITMQ_ENABLED_PLUGINS_FILE=/etc/rabbitmq/no_plugins' \
@@ -48,4 +50,7 @@ docker import \
 	--change 'ENTRYPOINT []' --change 'CMD ["rabbitmq-server"]' \
 	--change "LABEL killpoint.recipe=$recipe" \
 	"$scratch/rootfs.tar" "$image" >/dev/null
+if [ -n "$old" ]; then
+	docker rmi "$old" >/dev/null 2>&1 || true # a container may still use it
+fi
 echo "built $image ($(docker image inspect --format '{{.Size}}' "$image" | awk '{printf "%.0f MB", $1/1e6}'), recipe $recipe)"
