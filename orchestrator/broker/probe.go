@@ -19,7 +19,9 @@ var errNoProbe = errors.New("no probe in the broker's container")
 // from RabbitMQ 3.8 to 4.x. Other lines of its output (warnings of the
 // runtime) are passed over.
 const probeProgram = `
-Node = list_to_atom("rabbit@" ++ hd(string:split(element(2, inet:gethostname()), "."))),
+Short = hd(string:split(element(2, inet:gethostname()), ".")),
+Named = os:getenv("RABBITMQ_NODENAME", "rabbit"),
+Node = list_to_atom(case lists:member($@, Named) of true -> Named; false -> Named ++ "@" ++ Short end),
 Call = fun(Module, Function, Arguments) -> rpc:call(Node, Module, Function, Arguments, 15000) end,
 Binary = fun(Text) -> unicode:characters_to_binary(Text) end,
 Queue = fun(Info) ->
