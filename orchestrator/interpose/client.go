@@ -1,0 +1,184 @@
+package interpose
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// ErrDetached says that the connection to the interposer has ended: the container was killed, or the program ended and the container with it.
+var ErrDetached = errors.New("interposer detached")
+
+// maxLine bounds one line of the protocol. A held point with a long un-synced history is the longest.
+const maxLine = 64 << 20
+
+// Client talks to the interposer of one container over the stdin and stdout of ControlCommand. Its methods may be called by several goroutines.
+type Client struct {
+	stream io.ReadWriteCloser
+	events chan Event
+
+	mu      sync.Mutex
+	number  int64
+	waiting map[int64]chan Event
+	err     error         // why the stream ended
+	ended   chan struct{} // closed when it has
+
+	write   sync.Mutex
+	closing chan struct{}
+	once    sync.Once
+}
+
+// NewClient attaches to an interposer and begins to receive its events after the one with the given sequence number; 0 gives all, from its start.
+func NewClient(stream io.ReadWriteCloser, after int64) (*Client, error) {
+	c := &Client{
+		stream: stream, events: make(chan Event, 64), waiting: make(map[int64]chan Event),
+		ended: make(chan struct{}), closing: make(chan struct{}),
+	}
+	go c.receive()
+	if err := c.send(Request{Name: CommandAttach, Sequence: after}); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// Events are the interposer's events in order. The channel is closed when the connection ends; Err says why. It has to be read: an unread channel holds replies up too.
+func (c *Client) Events() <-chan Event { return c.events }
+
+// Err is why the connection ended, or nil while it has not. A killed container ends it with ErrDetached.
+func (c *Client) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Close ends the connection; the interposer goes on.
+func (c *Client) Close() error {
+	c.once.Do(func() { close(c.closing) })
+	return c.stream.Close()
+}
+
+// Arm adds points behind those of the plan. Their operations must be ones that the plan already traps.
+func (c *Client) Arm(ctx context.Context, points ...Point) error {
+	_, err := c.call(ctx, Request{Name: CommandArm, Points: points})
+	return err
+}
+
+// Release lets a held program go on, for a fault that leaves it alive.
+func (c *Client) Release(ctx context.Context) error {
+	_, err := c.call(ctx, Request{Name: CommandRelease})
+	return err
+}
+
+// Lose takes un-synced changes away, at a held point, and returns the IDs of those taken.
+func (c *Client) Lose(ctx context.Context, lose Lose) ([]int64, error) {
+	reply, err := c.call(ctx, Request{Name: CommandLose, Lose: &lose})
+	return reply.Lost, err
+}
+
+// Kill kills every process of the program in place. The interposer stays for Start.
+func (c *Client) Kill(ctx context.Context) error {
+	_, err := c.call(ctx, Request{Name: CommandKill})
+	return err
+}
+
+// Start starts the program again, after Kill or an Exited event, as the incarnation that the plan says.
+func (c *Client) Start(ctx context.Context, plan Plan) error {
+	_, err := c.call(ctx, Request{Name: CommandStart, Plan: &plan})
+	return err
+}
+
+// call sends a command and waits for its reply.
+func (c *Client) call(ctx context.Context, command Request) (Event, error) {
+	answer := make(chan Event, 1)
+	c.mu.Lock()
+	c.number++
+	command.Number = c.number
+	c.waiting[command.Number] = answer
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.waiting, command.Number)
+		c.mu.Unlock()
+	}()
+	if err := c.send(command); err != nil {
+		return Event{}, err
+	}
+	select {
+	case reply := <-answer:
+		if reply.Message != "" {
+			return reply, fmt.Errorf("command interposer to %s: %s", command.Name, reply.Message)
+		}
+		return reply, nil
+	case <-c.ended:
+		return Event{}, fmt.Errorf("command interposer to %s: %w", command.Name, c.Err())
+	case <-ctx.Done():
+		return Event{}, fmt.Errorf("command interposer to %s: %w", command.Name, ctx.Err())
+	}
+}
+
+func (c *Client) send(command Request) error {
+	line, err := json.Marshal(command)
+	if err != nil {
+		return fmt.Errorf("command interposer to %s: %w", command.Name, err)
+	}
+	c.write.Lock()
+	defer c.write.Unlock()
+	if _, err := c.stream.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("command interposer to %s: %w: %w", command.Name, ErrDetached, err)
+	}
+	return nil
+}
+
+// receive reads events until the stream ends. A line that death has cut short is no event.
+func (c *Client) receive() {
+	err := c.readLines()
+	c.mu.Lock()
+	c.err = err
+	c.mu.Unlock()
+	close(c.ended)
+	close(c.events)
+}
+
+func (c *Client) readLines() error {
+	lines := bufio.NewScanner(c.stream)
+	lines.Buffer(make([]byte, 1<<16), maxLine)
+	lines.Split(splitWholeLines)
+	for lines.Scan() {
+		var event Event
+		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
+			return fmt.Errorf("read interposer's event %q: %w", lines.Text(), err)
+		}
+		if event.Kind != Reply {
+			select {
+			case c.events <- event:
+				continue
+			case <-c.closing:
+				return ErrDetached
+			}
+		}
+		c.mu.Lock()
+		answer := c.waiting[event.Command]
+		delete(c.waiting, event.Command)
+		c.mu.Unlock()
+		if answer != nil {
+			answer <- event
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrDetached, err)
+	}
+	return ErrDetached
+}
+
+// splitWholeLines is bufio.ScanLines without the last line that has no end.
+func splitWholeLines(data []byte, atEOF bool) (int, []byte, error) {
+	advance, token, err := bufio.ScanLines(data, false)
+	if advance == 0 && atEOF {
+		return len(data), nil, err
+	}
+	return advance, token, err
+}

@@ -1,0 +1,103 @@
+package interpose
+
+import "time"
+
+// Kind tells the events apart.
+type Kind string
+
+// The kinds of events, in the order in which a run meets them.
+const (
+	Hello    Kind = "hello"    // the interposer runs; Features says what the kernel gives
+	Started  Kind = "started"  // the program runs, as PID
+	Op       Kind = "op"       // one recorded operation
+	Reached  Kind = "reached"  // a point was reached and its action taken
+	Coverage Kind = "coverage" // something that the interposer cannot see; Message says what
+	Exited   Kind = "exited"   // the program ended by itself, with Code; Counts says how far each point got
+	Killed   Kind = "killed"   // every process was killed by command
+	Failed   Kind = "failed"   // the interposer itself cannot go on: the run is broken
+	Reply    Kind = "reply"    // the answer to a command
+)
+
+// Event is one line that the interposer reports. Which fields are set depends on the kind.
+type Event struct {
+	Kind Kind `json:"event"`
+	// Sequence numbers the events of one interposer process from 1; replies have none.
+	Sequence int64 `json:"sequence,omitempty"`
+	// At is the time since the interposer started, from its monotonic clock.
+	At          time.Duration `json:"at"`
+	Incarnation int           `json:"incarnation,omitempty"`
+
+	// Message is a sentence for people: for Coverage, Failed and a Reply that is an error.
+	Message string `json:"message,omitempty"`
+	// Features belongs to Hello.
+	Features *Features `json:"features,omitempty"`
+
+	// PID and Thread are numbers in the container's process namespace.
+	PID    int `json:"pid,omitempty"`
+	Thread int `json:"thread,omitempty"`
+	// Code is the exit code that a shell would see: 128 plus the signal's number for a program that a signal ended.
+	Code int `json:"code,omitempty"`
+
+	// Point is the ID of the point that was reached.
+	Point  string `json:"point,omitempty"`
+	Action Action `json:"action,omitempty"`
+	Timing Timing `json:"timing,omitempty"`
+	// Held says that everything is stopped and stays so until a kill or Client.Release.
+	Held bool `json:"held,omitempty"`
+	// Kept is how many bytes of the call took effect, measured on the file where it can be.
+	Kept int64 `json:"kept,omitempty"`
+	// Quiesce is how long stopping every other thread took.
+	Quiesce time.Duration `json:"quiesce,omitempty"`
+	// Inexact, when not empty, says why the point may be off: a thread that did not stop, a tear that came out otherwise than planned.
+	Inexact string `json:"inexact,omitempty"`
+	// Unsynced lists, at a held point, what a power cut could take; Lost those of it that were taken.
+	Unsynced []Unsynced `json:"unsynced,omitempty"`
+	Lost     []int64    `json:"lost,omitempty"`
+
+	// The operation, for Op and Reached. Call is the system call's name.
+	Operation Operation `json:"operation,omitempty"`
+	Call      string    `json:"call,omitempty"`
+	Path      string    `json:"path,omitempty"`
+	// Other is the second name of a rename or link.
+	Other string `json:"other,omitempty"`
+	// Queue is the routing key of a publish or the queue of an ack.
+	Queue string `json:"queue,omitempty"`
+	// Occurrence counts, for Op, the operation on that very path, for Reached, the calls that match the point.
+	Occurrence int `json:"occurrence,omitempty"`
+	// Size is the bytes asked for and Offset where in the file they go; Offset is -1 where there is none.
+	Size   int64 `json:"size,omitempty"`
+	Offset int64 `json:"offset,omitempty"`
+	// Sum is a checksum of the bytes that a recorded write carries, when asked for.
+	Sum string `json:"sum,omitempty"`
+
+	// Counts says, for each point by ID, how many calls matched it in this incarnation.
+	Counts map[string]int `json:"counts,omitempty"`
+	// Command is the number of the command that a Reply answers.
+	Command int64 `json:"command,omitempty"`
+}
+
+// Unsynced is one change that has not been synced.
+type Unsynced struct {
+	ID        int64     `json:"id"`
+	Operation Operation `json:"operation"`
+	Path      string    `json:"path"`
+	Other     string    `json:"other,omitempty"`
+	Offset    int64     `json:"offset,omitempty"`
+	Size      int64     `json:"size,omitempty"`
+}
+
+// Features says what the kernel and the container allow the interposer.
+type Features struct {
+	Kernel       string `json:"kernel"`
+	Architecture string `json:"architecture"`
+	// FirstProcess says that the interposer is PID 1, so that its death is the death of everything.
+	FirstProcess bool `json:"first_process"`
+	// KillableWait keeps a signal from restarting, and so doubling, a held call (Linux 5.19).
+	KillableWait bool `json:"killable_wait"`
+	// SyncWakeUp makes a trapped call about three times cheaper (Linux 6.6).
+	SyncWakeUp bool `json:"sync_wake_up"`
+	// ProcessRead says that process_vm_readv is allowed; without it memory is read through /proc.
+	ProcessRead bool `json:"process_read"`
+	// DescriptorCopy says that pidfd_getfd is allowed, which reads on sockets and short reads need.
+	DescriptorCopy bool `json:"descriptor_copy"`
+}
