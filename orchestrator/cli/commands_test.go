@@ -1,0 +1,217 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/killpoint/killpoint/orchestrator/scenario"
+	"github.com/killpoint/killpoint/orchestrator/system"
+)
+
+func recordSweeps(u *terminalUser) *[]bool {
+	var swept []bool
+	u.world.sweep = func(_ context.Context, all bool) ([]string, error) {
+		swept = append(swept, all)
+		return []string{"container kp-1-worker-2", "network kp-1-default"}, nil
+	}
+	return &swept
+}
+
+func TestClean(t *testing.T) {
+	u := newUser(t)
+	swept := recordSweeps(u)
+	u.wants(exitPassed, "clean")
+	u.wants(exitPassed, "clean", "--all")
+	if !slices.Equal(*swept, []bool{false, true}) {
+		t.Errorf("swept with all %v", *swept)
+	}
+	if want := strings.Repeat("removed container kp-1-worker-2\nremoved network kp-1-default\n", 2); u.out.String() != want {
+		t.Errorf("stdout %q, want %q", u.out, want)
+	}
+}
+
+func TestCleanThatFindsNothing(t *testing.T) {
+	u := newUser(t)
+	u.wants(exitPassed, "clean")
+	if u.out.String() != "nothing to remove\n" {
+		t.Errorf("stdout %q", u.out)
+	}
+}
+
+// What was removed before the trouble is said too.
+func TestCleanThatFails(t *testing.T) {
+	u := newUser(t)
+	u.world.sweep = func(context.Context, bool) ([]string, error) {
+		return []string{"container x"}, errors.New("remove network y: it is in use")
+	}
+	u.wants(exitBroken, "clean")
+	if u.out.String() != "removed container x\n" || u.err.String() != "killpoint: clean: remove network y: it is in use\n" {
+		t.Errorf("stdout %q, stderr %q", u.out, u.err)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	u := newUser(t)
+	u.wants(exitPassed, "version")
+	if !strings.HasPrefix(u.out.String(), "killpoint v0.0.0-test ") {
+		t.Errorf("stdout %q", u.out)
+	}
+}
+
+func TestBuildVersion(t *testing.T) {
+	settings := func(pairs ...string) (list []debug.BuildSetting) {
+		for i := 0; i < len(pairs); i += 2 {
+			list = append(list, debug.BuildSetting{Key: pairs[i], Value: pairs[i+1]})
+		}
+		return list
+	}
+	for _, test := range []struct {
+		info *debug.BuildInfo
+		want string
+	}{
+		{nil, "unknown"},
+		{&debug.BuildInfo{Main: debug.Module{Version: "v1.2.3"}}, "v1.2.3"},
+		{&debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}, "devel"},
+		{&debug.BuildInfo{Settings: settings("vcs.revision", "0123456789abcdef", "vcs.modified", "true")}, "devel-0123456789ab+dirty"},
+		{&debug.BuildInfo{Settings: settings("vcs.revision", "0123", "vcs.modified", "false")}, "devel-0123"},
+	} {
+		if got := buildVersion(test.info, test.info != nil); got != test.want {
+			t.Errorf("%+v is %q, want %q", test.info, got, test.want)
+		}
+	}
+}
+
+func TestSchema(t *testing.T) {
+	u := newUser(t)
+	u.wants(exitPassed, "schema")
+	if u.out.String() != string(scenario.Schema()) || !strings.Contains(u.out.String(), `"$schema"`) {
+		t.Errorf("stdout %.200q", u.out)
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		u := newUser(t)
+		u.wants(exitPassed, "completion", shell)
+		if !strings.Contains(u.out.String(), "killpoint") {
+			t.Errorf("%s: stdout %.100q", shell, u.out)
+		}
+	}
+}
+
+func TestList(t *testing.T) {
+	u := newUser(t, "normal", "restart")
+	u.write("scenarios/bare.yaml", "system: ../compose.yaml\ndescription: >\n  Over\n  two lines.\n")
+	u.write("scenarios/many.yaml", "system: ../compose.yaml\nfaults:\n  - {pause: a, when: {after: 1s}, for: 1s, times: 3}\n  - {stop: b, when: {after: 1s}}\n")
+	u.write("scenarios/compose.override.yaml", "services: {}\n")
+	u.wants(exitPassed, "list")
+	golden(t, "list.txt", u.out.String())
+}
+
+func TestListShowsTheGoodAmongTheBad(t *testing.T) {
+	u := newUser(t, "normal")
+	u.write("scenarios/bad.yaml", "name: bad\nsystem: ../compose.yaml\nfautls: []\n")
+	u.wants(exitUsage, "list", "scenarios")
+	if !strings.Contains(u.out.String(), "\nnormal ") || !strings.Contains(u.err.String(), "scenarios/bad.yaml:3:1: ") {
+		t.Errorf("stdout %q, stderr %q", u.out, u.err)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	u := newUser(t, "normal", "restart")
+	u.world.load = func(_ context.Context, sc *scenario.Scenario, _ []string) (*system.System, scenario.Problems) {
+		return &system.System{File: "compose.yaml", Warnings: []string{"worker-2 has a restart policy"}}, nil
+	}
+	u.wants(exitPassed, "validate", "scenarios/normal.yaml")
+	u.wants(exitPassed, "validate")
+	if want := "scenarios/normal.yaml is valid\n2 scenarios are valid\n"; u.out.String() != want {
+		t.Errorf("stdout %q, want %q", u.out, want)
+	}
+	if !strings.Contains(u.err.String(), "compose.yaml: warning: worker-2 has a restart policy\n") {
+		t.Errorf("stderr %q", u.err)
+	}
+	if u.opened != 0 {
+		t.Error("validate asked for Docker")
+	}
+}
+
+// The scenario's own problems and those of its system come together.
+func TestValidateShowsProblemsOfBothSides(t *testing.T) {
+	u := newUser(t, "normal")
+	u.write("scenarios/bad.yaml", "name: bad\nsystem: ../compose.yaml\nfautls: []\n")
+	u.world.load = func(_ context.Context, sc *scenario.Scenario, _ []string) (*system.System, scenario.Problems) {
+		return nil, scenario.Problems{{Position: scenario.Position{File: "compose.yaml", Line: 1, Column: 1}, Text: "unsupported: links of " + sc.Name}}
+	}
+	u.wants(exitUsage, "validate", "scenarios")
+	for _, text := range []string{"scenarios/bad.yaml:3:1: ", "compose.yaml:1:1: unsupported: links of bad", "compose.yaml:1:1: unsupported: links of normal"} {
+		if !strings.Contains(u.err.String(), text) {
+			t.Errorf("stderr does not say %q:\n%s", text, u.err)
+		}
+	}
+	if u.out.String() != "" {
+		t.Errorf("stdout %q", u.out)
+	}
+}
+
+func TestFindScenarios(t *testing.T) {
+	u := newUser(t, "b", "a")
+	u.write("scenarios/deep/c.yml", "")
+	u.write("scenarios/notes.txt", "")
+	u.write("scenarios/docker-compose.yaml", "")
+	u.write("odd[1].yaml", "")
+	for _, test := range []struct{ arguments, want []string }{
+		{[]string{"scenarios"}, []string{"scenarios/a.yaml", "scenarios/b.yaml"}},
+		{[]string{"./scenarios/b.yaml", "scenarios"}, []string{"scenarios/b.yaml", "scenarios/a.yaml"}},
+		{[]string{"scenarios/[ab].yaml"}, []string{"scenarios/a.yaml", "scenarios/b.yaml"}},
+		{[]string{"scenarios/**/*.y*ml"}, []string{"scenarios/a.yaml", "scenarios/b.yaml", "scenarios/deep/c.yml", "scenarios/docker-compose.yaml"}},
+		{[]string{"odd[1].yaml"}, []string{"odd[1].yaml"}}, // a file of that name, not a pattern
+	} {
+		got, err := findScenarios(test.arguments)
+		if err != nil {
+			t.Error(err)
+		}
+		slices.Sort(got)
+		want := slices.Sorted(slices.Values(test.want))
+		if !slices.Equal(got, want) {
+			t.Errorf("%v: %v, want %v", test.arguments, got, want)
+		}
+	}
+	_, err := findScenarios([]string{"none.yaml", "gone/*.yaml", "scenarios/a.yaml"})
+	if err == nil || !strings.Contains(err.Error(), "none.yaml") || !strings.Contains(err.Error(), "gone/*.yaml") {
+		t.Errorf("not everything that is missing is named: %v", err)
+	}
+}
+
+func TestFolderNames(t *testing.T) {
+	for name, want := range map[string]string{
+		"restart": "restart", "a/b": "a-b", "..": "run", "../../etc": "-..-etc", ".hidden": "hidden", "": "run", "zwei Läufe": "zwei-L-ufe",
+	} {
+		if got := folderName(name); got != want || filepath.Base(got) != got {
+			t.Errorf("%q becomes %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestQuoted(t *testing.T) {
+	for text, want := range map[string]string{"a=1": "a=1", "": "''", "it's": `'it'\''s'`, "$HOME x": "'$HOME x'"} {
+		if got := quoted(text); got != want {
+			t.Errorf("%q is quoted as %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestMainIsShort(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(packageFolder, "..", "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(string(text), "\n"); lines >= 20 {
+		t.Errorf("main.go has %d lines", lines)
+	}
+}

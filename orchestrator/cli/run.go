@@ -1,0 +1,200 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/killpoint/killpoint/orchestrator/run"
+	"github.com/killpoint/killpoint/orchestrator/scenario"
+)
+
+// runOptions are the flags of the run command.
+type runOptions struct {
+	parallel int
+	repeat   int
+	failFast bool
+	timeout  time.Duration
+	env      []string
+
+	keep, publish, bindRW, allowExternal, build bool
+
+	json, junit, report string
+	quiet, verbose      bool
+}
+
+func (w *world) runCommand() *cobra.Command {
+	o := &runOptions{}
+	command := &cobra.Command{
+		Use:   "run SCENARIO.yaml | folder | pattern…",
+		Short: "Run scenarios and say whether anything was lost",
+		Long: `Run scenarios: start the containers of each one's compose file, do its faults,
+wait for the end, collect what was written, remove the containers, and judge.
+
+Give at least one scenario file, a folder of them, or a pattern (** reaches
+into folders). Every scenario is checked before anything starts.
+
+Results go to stdout, progress to stderr. Each flag can be given as a variable
+too: --parallel 4 as KILLPOINT_PARALLEL=4. A flag wins over its variable.
+
+Exit codes:
+  0    every scenario passed
+  1    a check has findings
+  2    bad usage or a bad scenario; nothing was started
+  3    broken: Docker, broker, image or disk trouble
+  4    inconclusive: a fault did not fire or came too late, or a check could
+       not be computed
+  130  interrupted; a second Ctrl-C aborts without cleaning up
+Over several scenarios 130 beats 3 beats 1 beats 4 beats 0.`,
+		Example: `killpoint run scenarios/restart.yaml
+killpoint run scenarios --parallel 4 --report reports
+killpoint run scenarios/restart.yaml --env SEED=42 --keep
+killpoint run 'scenarios/*.yaml' --repeat 10 --fail-fast
+killpoint run scenarios --json - --quiet > result.json`,
+		GroupID:           "scenarios",
+		ValidArgsFunction: completeScenarios,
+		RunE: func(command *cobra.Command, arguments []string) error {
+			return w.runScenarios(command.Context(), o, arguments)
+		},
+	}
+	flags := command.Flags()
+	flags.SortFlags = false
+	flags.IntVar(&o.parallel, "parallel", 1, "run this `number` of scenarios side by side")
+	flags.IntVar(&o.repeat, "repeat", 1, "run each scenario this `number` of times")
+	flags.BoolVar(&o.failFast, "fail-fast", false, "start no further scenario after one that did not pass")
+	flags.DurationVar(&o.timeout, "timeout", 0, "the longest a run may take, above what the scenarios say")
+	flags.StringArrayVar(&o.env, "env", nil, "`NAME=VALUE` for the compose file, above the scenario's env; can be repeated")
+	flags.BoolVar(&o.keep, "keep", false, "leave the containers when a run has ended (killpoint clean removes them)")
+	flags.BoolVar(&o.publish, "publish", false, "publish the ports that the compose file publishes")
+	flags.BoolVar(&o.bindRW, "bind-rw", false, "give containers the real files of bind mounts, not copies")
+	flags.BoolVar(&o.allowExternal, "allow-external", false, "allow external networks and volumes")
+	flags.BoolVar(&o.build, "build", false, "build images even where they exist")
+	flags.StringVar(&o.json, "json", "", "write the results as JSON to this `file`; - is stdout")
+	flags.StringVar(&o.junit, "junit", "", "write the results as JUnit XML to this `file`; - is stdout")
+	flags.StringVar(&o.report, "report", "", "write everything below this `folder`: results, histories, logs, files")
+	flags.BoolVar(&o.quiet, "quiet", false, "no progress, and no details of scenarios that passed")
+	flags.BoolVar(&o.verbose, "verbose", false, "show every event, log lines of containers too")
+	return command
+}
+
+// check says what is wrong with the flags before anything else is looked at.
+func (o *runOptions) check(arguments []string) error {
+	switch {
+	case len(arguments) == 0:
+		return errors.New("say which scenario: a file, a folder or a pattern")
+	case o.parallel < 1:
+		return fmt.Errorf("--parallel %d: must be 1 or more", o.parallel)
+	case o.repeat < 1:
+		return fmt.Errorf("--repeat %d: must be 1 or more", o.repeat)
+	case o.timeout < 0:
+		return fmt.Errorf("--timeout %v: must not be negative", o.timeout)
+	case o.quiet && o.verbose:
+		return errors.New("--quiet and --verbose exclude each other")
+	case o.json == "-" && o.junit == "-":
+		return errors.New("--json - and --junit -: only one of them can have stdout")
+	}
+	for _, entry := range o.env {
+		if name, _, assigned := strings.Cut(entry, "="); !assigned || name == "" {
+			return fmt.Errorf("--env %s: want NAME=VALUE", entry)
+		}
+	}
+	return nil
+}
+
+// apply puts the flags that stand above a scenario's own words into it.
+func (o *runOptions) apply(sc *scenario.Scenario) {
+	if o.timeout > 0 {
+		sc.Timeout = scenario.Duration(o.timeout)
+	}
+	for _, entry := range o.env {
+		name, value, _ := strings.Cut(entry, "=")
+		if sc.Env == nil {
+			sc.Env = map[string]string{}
+		}
+		sc.Env[name] = value
+	}
+}
+
+// replayFlags is what must stand behind the command that runs a scenario
+// again besides what the history itself knows.
+func (o *runOptions) replayFlags() []string {
+	var flags []string
+	for _, entry := range o.env {
+		flags = append(flags, "--env "+quoted(entry))
+	}
+	if o.timeout > 0 {
+		flags = append(flags, "--timeout "+scenario.Duration(o.timeout).String())
+	}
+	for _, flag := range []struct {
+		set  bool
+		name string
+	}{{o.publish, "--publish"}, {o.bindRW, "--bind-rw"}, {o.allowExternal, "--allow-external"}} {
+		if flag.set {
+			flags = append(flags, flag.name)
+		}
+	}
+	return flags
+}
+
+// runScenarios is the run command: everything that can be wrong with what was
+// asked for comes first, then the engine, then the runs.
+func (w *world) runScenarios(ctx context.Context, o *runOptions, arguments []string) error {
+	if err := o.check(arguments); err != nil {
+		return err
+	}
+	files, err := findScenarios(arguments)
+	if err != nil {
+		return err
+	}
+	scenarios, problems := w.loadScenarios(ctx, files, o.apply)
+	if len(problems) > 0 {
+		w.annotateProblems(problems)
+		return badScenario(problems)
+	}
+	out, err := newOutputs(o)
+	if err != nil {
+		return err
+	}
+	defer out.removeTemporary()
+
+	began := w.now()
+	jobs := jobsOf(scenarios, o.repeat)
+	console := w.newConsole(o, jobs)
+	defer console.Close()
+	s := &suite{
+		console: console, outputs: out, judge: w.judge, now: w.now, parallel: o.parallel, failFast: o.failFast,
+		replayFlags: o.replayFlags(), events: map[string]*recorded{},
+	}
+	opened, err := w.open(ctx, run.Options{
+		Version: w.version, Keep: o.keep, Publish: o.publish, BindRW: o.bindRW, AllowExternal: o.allowExternal,
+		Build: o.build, Dir: out.running, OnEvent: s.onEvent,
+	})
+	if err != nil {
+		return broken(err)
+	}
+	s.runner = opened
+	for _, thing := range opened.Swept() {
+		if !o.quiet {
+			console.Note("removed " + thing + ", which an earlier killpoint had left")
+		}
+	}
+	results, trouble := s.execute(ctx, jobs)
+	return w.conclude(ctx, out, console, results, trouble, began)
+}
+
+// quoted makes an argument safe to paste into a shell.
+func quoted(argument string) string {
+	plain := func(char rune) bool {
+		return char >= 'a' && char <= 'z' || char >= 'A' && char <= 'Z' || char >= '0' && char <= '9' ||
+			strings.ContainsRune("-_=./:,+@%", char)
+	}
+	if argument != "" && !slices.ContainsFunc([]rune(argument), func(char rune) bool { return !plain(char) }) {
+		return argument
+	}
+	return "'" + strings.ReplaceAll(argument, "'", `'\''`) + "'"
+}
