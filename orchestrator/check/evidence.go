@@ -69,6 +69,31 @@ func (e *evidence) first(kind history.Kind) int {
 	return -1
 }
 
+// end gives the index of the event with which the system was done, or given
+// up on; the number of events when there is none. What services do after it
+// is the run's doing: one more restart, or their removal.
+func (e *evidence) end() int {
+	for i, event := range e.history.Events {
+		switch event.Kind {
+		case history.AllDone, history.Settled, history.TimedOut:
+			return i
+		}
+	}
+	return len(e.history.Events)
+}
+
+// lateLife gives the first incarnation of a service that began after the
+// end; 0 when none did.
+func (e *evidence) lateLife(service string) int {
+	end := e.end()
+	for i, event := range e.history.Events {
+		if i > end && event.Kind == history.Started && event.Service == service {
+			return event.Incarnation
+		}
+	}
+	return 0
+}
+
 // started says whether a service lived at all.
 func (e *evidence) started(service string) bool {
 	for _, event := range e.history.Events {

@@ -8,7 +8,9 @@ import (
 	"github.com/killpoint/killpoint/orchestrator/history"
 )
 
-// checkExits asks for the exit code of the last life of each service named.
+// checkExits asks for the exit code of the last life that each service named
+// had until the system was done: what a further restart for the stable check
+// or the removal makes of it is not the system's doing.
 func checkExits(seen *evidence) Result {
 	expected := seen.scenario.Expect.Exits
 	if len(expected) == 0 {
@@ -17,7 +19,7 @@ func checkExits(seen *evidence) Result {
 	var findings []Finding
 	var missing []string
 	for _, service := range slices.Sorted(maps.Keys(expected)) {
-		exit, reason := lastExit(seen.history, service)
+		exit, reason := lastExit(seen.history.Events[:seen.end()], service)
 		switch {
 		case reason != "":
 			missing = append(missing, reason)
@@ -36,9 +38,9 @@ func checkExits(seen *evidence) Result {
 }
 
 // lastExit gives the exit of a service's last life, or says why there is none.
-func lastExit(h *history.History, service string) (exit history.Event, reason string) {
+func lastExit(events []history.Event, service string) (exit history.Event, reason string) {
 	life := 0
-	for _, event := range h.Events {
+	for _, event := range events {
 		if event.Service != service {
 			continue
 		}
@@ -51,7 +53,7 @@ func lastExit(h *history.History, service string) (exit history.Event, reason st
 	}
 	switch {
 	case exit.Kind == "" || exit.Incarnation < life:
-		return exit, fmt.Sprintf("%s had not exited when the run ended", service)
+		return exit, fmt.Sprintf("%s had not exited when the system was done", service)
 	case exit.Code == nil:
 		return exit, fmt.Sprintf("the exit code of %s is not known", service)
 	}

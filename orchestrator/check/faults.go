@@ -31,13 +31,9 @@ func plannedFaults(sc *scenario.Scenario) []plannedFault {
 }
 
 func (p plannedFault) String() string {
-	text := fmt.Sprintf("fault %d (%s %s", p.number, p.Kind, p.Service)
+	text := fmt.Sprintf("fault %d (%s)", p.number, p.Fault)
 	if p.Times > 1 {
-		text += fmt.Sprintf(", %d of %d", p.repeat, p.Times)
-	}
-	text += ")"
-	if at := p.Position.String(); at != "" {
-		text = at + ": " + text
+		text += fmt.Sprintf(", repetition %d,", p.repeat)
 	}
 	return text
 }
@@ -115,52 +111,42 @@ func faultTrouble(seen *evidence, fault plannedFault, happened faultEvents, befo
 	return tooLate(seen, fault, happened)
 }
 
+// notFired says what did happen instead of a fault's trigger.
 func notFired(seen *evidence, fault plannedFault, happened faultEvents, before int) string {
-	if fault.number > 1 && before < 0 && happened.armed < 0 {
-		return "was never armed, since the fault before it did not fire"
-	}
-	ended := ""
+	text := "did not fire: " + triggerProgress(seen, fault, happened, before)
 	if over, _, ok := workOver(seen); ok {
-		ended = fmt.Sprintf("; the work was done at %s", short(over))
+		text += fmt.Sprintf("; the work was done at %s", short(over))
 	} else if count := len(seen.history.Events); count > 0 {
-		ended = fmt.Sprintf("; the run ended at %s", short(seen.history.Events[count-1].At))
+		text += fmt.Sprintf("; the run ended at %s", short(seen.history.Events[count-1].At))
 	}
-	why := ""
+	if seen.first(history.Trouble) >= 0 || seen.first(history.Interrupted) >= 0 {
+		return text // the run went wrong, not the scenario
+	}
 	switch fault.When.Kind {
 	case scenario.Log:
-		count, life := triggerMatches(seen.history, fault, len(seen.history.Events))
-		wanted := max(1, fault.When.Occurrence)
-		why = fmt.Sprintf("did not fire: %s logged a line with %q %s", triggerService(fault), fault.When.Log, amount(count, "time"))
-		if life > 0 && count > 0 {
-			why += fmt.Sprintf(" in incarnation %d", life)
-		}
-		why += fmt.Sprintf(", and it waited for number %d", wanted)
-		if fault.When.Incarnation != 0 {
-			why += fmt.Sprintf(" of incarnation %d", fault.When.Incarnation)
-		}
-		if count >= wanted {
-			why += ", which came before it was armed or too late"
-		}
-		return why + ended + hint(seen, "; check the text and the occurrence, or give the system more work")
+		return text + "; check the text and the occurrence, or give the system more work"
 	case scenario.After:
-		why = "did not fire"
-		if fault.When.After != nil {
-			why += fmt.Sprintf(": it was to come after %s", fault.When.After)
-		}
-		return why + ended + hint(seen, "; slow the sender, choose a shorter time, or say idle: true if it may come after the work")
-	}
-	if happened.missed >= 0 && seen.history.Events[happened.missed].Text != "" {
-		return "did not fire: " + seen.history.Events[happened.missed].Text + ended
-	}
-	return "did not fire" + ended
-}
-
-// hint gives advice on a scenario, unless the run itself went wrong.
-func hint(seen *evidence, text string) string {
-	if seen.first(history.Trouble) >= 0 || seen.first(history.Interrupted) >= 0 {
-		return ""
+		return text + "; slow the sender, choose a shorter time, or say idle: true if it may come after the work"
 	}
 	return text
+}
+
+func triggerProgress(seen *evidence, fault plannedFault, happened faultEvents, before int) string {
+	if fault.number > 1 && before < 0 {
+		return "the fault before it had not fired"
+	}
+	if happened.missed >= 0 && seen.history.Events[happened.missed].Text != "" {
+		return seen.history.Events[happened.missed].Text
+	}
+	switch {
+	case fault.When.Kind == scenario.Log:
+		count, life := triggerMatches(seen.history, fault, len(seen.history.Events))
+		return fmt.Sprintf("%d of %d lines of %s that say %q had come%s",
+			count, max(1, fault.When.Occurrence), triggerService(fault), fault.When.Log, lifeWords(life))
+	case fault.When.Kind == scenario.After && fault.When.After != nil:
+		return fmt.Sprintf("%s had not passed", fault.When.After)
+	}
+	return "its trigger never came"
 }
 
 func triggerService(fault plannedFault) string {

@@ -101,6 +101,9 @@ func (l *ledger) doubts(seen *evidence) []string {
 	if len(l.ids) == 0 {
 		return []string{"nothing was sent: the record of " + l.sender + " holds no chunk"}
 	}
+	if l.confirmedCount() == 0 {
+		return []string{fmt.Sprintf("none of the %s that %s sent was confirmed, so nothing had to be there", amount(len(l.ids), "chunk"), l.sender)}
+	}
 	if l.done {
 		return nil
 	}

@@ -11,7 +11,8 @@ import (
 )
 
 // checkLogs counts log lines: there, not there, n times, in one incarnation
-// or in all of them together.
+// or in all of them together. A life that began after the system was done, by
+// the further restart of the stable check, does not count.
 func checkLogs(seen *evidence) Result {
 	expected := seen.scenario.Expect.Logs
 	if len(expected) == 0 {
@@ -38,9 +39,13 @@ func judgeLog(seen *evidence, expect scenario.LogExpect) (*Finding, string) {
 	if err != nil {
 		return nil, fmt.Sprintf("the log of %s cannot be searched: %v", expect.Service, err)
 	}
+	late := seen.lateLife(expect.Service)
 	count, at, elsewhere := 0, time.Duration(0), map[int]int{}
 	for _, event := range seen.history.Events {
 		if event.Kind != history.Log || event.Service != expect.Service || !matches(event.Text) {
+			continue
+		}
+		if late > 0 && event.Incarnation >= late {
 			continue
 		}
 		if expect.Incarnation != 0 && event.Incarnation != expect.Incarnation {

@@ -1,0 +1,351 @@
+package check
+
+import (
+	"bytes"
+	"hash/maphash"
+	"slices"
+	"strings"
+
+	"github.com/killpoint/killpoint/orchestrator/history"
+)
+
+const (
+	// maxFragments bounds how many lines that are no row are compared with the
+	// rows that were sent; further ones are reported as never sent.
+	maxFragments = 4096
+	// maxFragmentBytes bounds the length of a line that is so compared.
+	maxFragmentBytes = 1 << 16
+)
+
+// fragments are lines that equal no row that was sent. A line that is a part
+// of a row, or a part of one run into the next, is torn; others were never
+// sent. The rows are read again from the record for this, since the ledger
+// has no text.
+type fragments struct {
+	oracle *oracle
+	seed   maphash.Seed
+	lines  []*fragment
+	beyond []namedLine // lines that were too many to be compared
+	more   int
+}
+
+type fragment struct {
+	namedLine
+	left     int // the leftover's number
+	text     []byte
+	previous uint32 // the row after that of the line before, or none
+	next     uint32 // the row before that of the line after, or none
+
+	whole  match // the row of which the line is the beginning
+	end    match // the row of which the line is the end
+	tail   match // the row with which the line ends
+	start  match // the row with which the line begins
+	before match // the row of which the text before tail is the beginning
+	after  match // the row of which the text after start is the beginning
+}
+
+// match is a row that has to do with a line.
+type match struct {
+	found   bool
+	header  bool // it is the header and no row
+	row     uint32
+	text    string
+	chunk   string
+	rank    int
+	missing bool // no line accounts for it
+}
+
+func newFragments(o *oracle) *fragments { return &fragments{oracle: o, seed: maphash.MakeSeed()} }
+
+func (f *fragments) add(file, at int) {
+	line := f.oracle.left.at(at)
+	named := namedLine{file: file, index: line.index, row: none}
+	if len(f.lines) >= maxFragments {
+		if f.more++; len(f.beyond) < maxNamed {
+			f.beyond = append(f.beyond, named)
+		}
+		return
+	}
+	f.lines = append(f.lines, &fragment{namedLine: named, left: at, previous: none, next: none})
+}
+
+// resolve compares the lines with the rows that were sent and reports each.
+func (f *fragments) resolve(c *candidates) error {
+	if len(f.lines) == 0 {
+		return nil
+	}
+	if err := f.readTexts(); err != nil {
+		return err
+	}
+	f.neighbours()
+	if err := f.compare(c); err != nil {
+		return err
+	}
+	if err := f.compareRests(c); err != nil {
+		return err
+	}
+	for _, fragment := range f.lines {
+		f.judge(c, fragment)
+	}
+	for _, line := range f.beyond {
+		f.oracle.report.unexpected.note(line)
+	}
+	f.oracle.report.unexpected.count += f.more - len(f.beyond)
+	return nil
+}
+
+func (f *fragments) readTexts() error {
+	for number, file := range f.oracle.files {
+		var mine []*fragment
+		for _, fragment := range f.lines {
+			if fragment.file == number {
+				mine = append(mine, fragment)
+			}
+		}
+		if len(mine) == 0 {
+			continue
+		}
+		err := f.oracle.eachLine(file, func(index int, line []byte, _ bool) error {
+			if len(mine) > 0 && int(mine[0].index) == index {
+				mine[0].text = slices.Clone(line[:min(len(line), maxFragmentBytes)])
+				mine = mine[1:]
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// neighbours finds the rows that the lines before and after lead one to expect.
+func (f *fragments) neighbours() {
+	left := &f.oracle.left
+	for _, fragment := range f.lines {
+		if at := fragment.left - 1; at >= 0 && left.claimed.has(at) && left.at(at).index+1 == fragment.index {
+			fragment.previous = left.at(at).row + 1
+		}
+		if at := fragment.left + 1; at < left.len() && left.claimed.has(at) && left.at(at).index == fragment.index+1 && left.at(at).row > 0 {
+			fragment.next = left.at(at).row - 1
+		}
+	}
+}
+
+// piece is a stretch of text to look for in rows, by length and hash.
+type piece struct {
+	length int
+	hash   uint64
+}
+
+// pieces finds by text the fragments that have to do with it.
+type pieces struct {
+	seed    maphash.Seed
+	lengths []int // in ascending order
+	known   map[piece][]*fragment
+}
+
+func (f *fragments) newPieces(texts func(*fragment) [][]byte) *pieces {
+	p := &pieces{seed: f.seed, known: map[piece][]*fragment{}}
+	lengths := map[int]bool{}
+	for _, fragment := range f.lines {
+		for _, text := range texts(fragment) {
+			key := piece{len(text), maphash.Bytes(f.seed, text)}
+			if known := p.known[key]; len(known) == 0 || known[len(known)-1] != fragment {
+				p.known[key] = append(known, fragment)
+			}
+			lengths[len(text)] = true
+		}
+	}
+	for length := range lengths {
+		p.lengths = append(p.lengths, length)
+	}
+	slices.Sort(p.lengths)
+	return p
+}
+
+func (p *pieces) of(text string) []*fragment {
+	return p.known[piece{len(text), maphash.String(p.seed, text)}]
+}
+
+// compare finds the rows of which a line is the beginning or the end, and
+// those with which a line begins or ends.
+func (f *fragments) compare(c *candidates) error {
+	itself := f.newPieces(func(fragment *fragment) [][]byte { return [][]byte{fragment.text} })
+	ends := f.newPieces(func(fragment *fragment) (texts [][]byte) {
+		for i := 1; i < len(fragment.text) && i < maxGlued; i++ {
+			texts = append(texts, fragment.text[i:])
+		}
+		return texts
+	})
+	starts := f.newPieces(func(fragment *fragment) (texts [][]byte) {
+		for i := max(1, len(fragment.text)-maxGlued); i < len(fragment.text); i++ {
+			texts = append(texts, fragment.text[:i])
+		}
+		return texts
+	})
+	return f.eachSent(c, func(m match, partition int) {
+		for _, length := range itself.lengths {
+			if length >= len(m.text) {
+				break
+			}
+			for _, fragment := range itself.of(m.text[:length]) {
+				f.offer(&fragment.whole, fragment, m, partition)
+			}
+			for _, fragment := range itself.of(m.text[len(m.text)-length:]) {
+				f.offer(&fragment.end, fragment, m, partition)
+			}
+		}
+		for _, fragment := range ends.of(m.text) {
+			f.offer(&fragment.tail, fragment, m, partition)
+		}
+		for _, fragment := range starts.of(m.text) {
+			f.offer(&fragment.start, fragment, m, partition)
+		}
+	})
+}
+
+// maxGlued bounds the length of a piece that is run into a row.
+const maxGlued = 1024
+
+// compareRests finds the rows of which the rest of a line is the beginning,
+// once the row with which the line ends or begins is known.
+func (f *fragments) compareRests(c *candidates) error {
+	rests := f.newPieces(func(fragment *fragment) (texts [][]byte) {
+		if fragment.tail.found {
+			texts = append(texts, fragment.head())
+		}
+		if fragment.start.found {
+			texts = append(texts, fragment.rest())
+		}
+		return texts
+	})
+	if len(rests.lengths) == 0 {
+		return nil
+	}
+	return f.eachSent(c, func(m match, partition int) {
+		for _, length := range rests.lengths {
+			if length > len(m.text) {
+				break
+			}
+			for _, fragment := range rests.of(m.text[:length]) {
+				if fragment.tail.found && string(fragment.head()) == m.text[:length] {
+					f.offer(&fragment.before, fragment, m, partition)
+				}
+				if fragment.start.found && string(fragment.rest()) == m.text[:length] {
+					f.offer(&fragment.after, fragment, m, partition)
+				}
+			}
+		}
+	})
+}
+
+// head is the text before the row with which the line ends.
+func (f *fragment) head() []byte { return f.text[:len(f.text)-len(f.tail.text)] }
+
+// rest is the text after the row with which the line begins.
+func (f *fragment) rest() []byte { return f.text[len(f.start.text):] }
+
+// eachSent gives every row that was sent, by its number, and the header.
+func (f *fragments) eachSent(c *candidates, each func(m match, partition int)) error {
+	if header := f.oracle.facts.Output.Header; header != "" {
+		each(match{found: true, header: true, row: none, text: header}, NoPartition)
+	}
+	return f.oracle.eachSentRow(func(row uint32, chunk string, sent sentRow) {
+		missing := c.place[row] == 0 && !f.oracle.blocks.used.has(f.oracle.sent.blockOf(int(row)))
+		each(match{found: true, row: row, text: sent.text, chunk: chunk, missing: missing}, sent.partition)
+	})
+}
+
+// offer keeps the best of the rows that have to do with a line: one that its
+// neighbours lead one to expect, one that is missing, one of its partition,
+// and among those the longest.
+func (f *fragments) offer(kept *match, fragment *fragment, m match, partition int) {
+	switch {
+	case m.header:
+		// Only the first line of a file can be a piece of the header.
+		if fragment.index != 0 {
+			return
+		}
+		m.rank = 8
+	case m.row == fragment.previous || m.row == fragment.next:
+		m.rank = 4
+	}
+	if m.missing {
+		m.rank += 2
+	}
+	if partition == f.oracle.files[fragment.file].partition {
+		m.rank++
+	}
+	if !kept.found || m.rank > kept.rank || m.rank == kept.rank && len(m.text) > len(kept.text) {
+		*kept = m
+	}
+}
+
+// judge decides what a line is. A line that could be a good row, so that it
+// may as well have been made up, counts as torn only if a row is missing that
+// it would explain, or if it is the beginning of a row.
+func (f *fragments) judge(c *candidates, fragment *fragment) {
+	o := f.oracle
+	malformed := o.place.malformed(fragment.text)
+	last := int(fragment.index) == o.files[fragment.file].lines-1 && o.files[fragment.file].incomplete
+	var parts []match
+	why := ""
+	switch {
+	case fragment.whole.found && len(fragment.text) > 0:
+		parts, why = []match{fragment.whole}, "the beginning of"
+	case fragment.glued() && (malformed || fragment.before.missing || fragment.tail.missing || fragment.before.header):
+		parts, why = []match{fragment.before, fragment.tail}, "two rows in one line:"
+	case fragment.start.found && fragment.after.found && (malformed || fragment.start.missing || fragment.after.missing || fragment.start.header):
+		parts, why = []match{fragment.start, fragment.after}, "two rows in one line:"
+	case fragment.end.found && len(fragment.text) > 0 && (malformed || fragment.end.missing):
+		parts, why = []match{fragment.end}, "the end of"
+	case len(fragment.text) == 0:
+		why = "an empty line"
+		if fragment.whole.found && fragment.whole.missing && fragment.whole.rank >= 4 {
+			parts, why = []match{fragment.whole}, "an empty line in place of"
+		}
+	case bytes.IndexByte(fragment.text, 0) >= 0:
+		why = "a line with zero bytes"
+	case last:
+		why = "cut short"
+	default:
+		o.report.unexpected.note(fragment.namedLine)
+		return
+	}
+	for _, part := range parts {
+		if part.header {
+			o.report.headerFound(fragment.file)
+		} else if part.missing && c.place[part.row] == 0 {
+			c.place[part.row] = uint32(fragment.left) + 1
+		}
+	}
+	if last {
+		o.report.tornLast[fragment.file] = true
+	}
+	o.report.noteTorn(tornLine{fragment.namedLine, why, parts})
+}
+
+// glued says whether a line is the beginning of one row run into another.
+func (f *fragment) glued() bool { return f.tail.found && f.before.found }
+
+// eachSentRow gives every row of the ledger with its text, by its number.
+func (o *oracle) eachSentRow(each func(row uint32, chunk string, sent sentRow)) error {
+	row, seen := uint32(0), 0
+	return walkSent(o.seen.history, o.facts, func(line history.SentLine, rows []sentRow) error {
+		if line.Malformed != nil || line.Confirmed != "" || line.Done || line.Chunk == "" {
+			return nil
+		}
+		if seen >= len(o.sent.ids) || o.sent.ids[seen] != line.Chunk {
+			return nil // sent again
+		}
+		seen++
+		for _, sent := range rows {
+			if sent.partition != NoPartition {
+				each(row, strings.Clone(line.Chunk), sent)
+				row++
+			}
+		}
+		return nil
+	})
+}
