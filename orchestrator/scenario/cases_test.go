@@ -204,6 +204,18 @@ func factsOf(t *testing.T, text string) *Facts {
 	return facts
 }
 
+// factsNode gives the value of x-killpoint in a compose file.
+func factsNode(t *testing.T, compose string) *yaml.Node {
+	t.Helper()
+	var file struct {
+		Facts yaml.Node `yaml:"x-killpoint"`
+	}
+	if err := yaml.Unmarshal([]byte(compose), &file); err != nil {
+		t.Fatal(err)
+	}
+	return &file.Facts
+}
+
 // TestBind holds what binding says, or what the scenario is afterwards; and
 // that binding again changes nothing, nor anything of the shared facts.
 func TestBind(t *testing.T) {

@@ -476,7 +476,7 @@ func listHint(node *yaml.Node, field field) string {
 	switch {
 	case nothingHint(node) != "":
 		return nothingHint(node)
-	case node.Kind == yaml.ScalarNode:
+	case node.Kind == yaml.ScalarNode && field.form != "" && !strings.ContainsAny(node.Value, "\r\n"):
 		return fmt.Sprintf("write %s: [%s]", field.key, node.Value)
 	}
 	return "begin each entry with '- '"

@@ -106,7 +106,7 @@ func lastCharacter(text []byte) int {
 }
 
 // parseBudget bounds how many bytes are parsed in search of a place.
-const parseBudget = 16 << 20
+const parseBudget = 4 << 20
 
 // lineStarts gives the offset of the beginning of each line.
 func lineStarts(text []byte) []int {
