@@ -93,6 +93,13 @@ func (j *journal) create(m *Manager, index int, record []byte, size int64) error
 	if err := j.fs.SyncDir(j.dir); err != nil {
 		return m.stop(fail(err))
 	}
+	// The handle goes by the old name in errors, so another one takes over.
+	if err := file.Close(); err != nil {
+		return m.stop(fmt.Errorf("close journal %s: %w", temporary, err))
+	}
+	if file, err = j.fs.Open(j.path(index)); err != nil {
+		return m.stop(fmt.Errorf("open journal %s: %w", j.path(index), err))
+	}
 	j.slots[index] = slot{file: file, size: max(size, int64(len(record)))}
 	return nil
 }
