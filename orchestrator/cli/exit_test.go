@@ -156,3 +156,22 @@ func TestInterruptedCommandEndsWith130(t *testing.T) {
 		t.Errorf("what runs shared was removed %d times", u.closed)
 	}
 }
+
+// The README tells people the same.
+func TestExitCodesAreInTheReadme(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(packageFolder, "..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for outcome, code := range map[string]int{
+		"passed": exitPassed, "failed": exitFailed, "–": exitUsage, "broken": exitBroken,
+		"inconclusive": exitInconclusive, "interrupted": exitInterrupted,
+	} {
+		if row := "| " + outcome + " | " + strconv.Itoa(code) + " |"; !strings.Contains(string(page), row) {
+			t.Errorf("README.md has no row %q", row)
+		}
+	}
+	if !strings.Contains(string(page), "130 beats 3 beats 1 beats 4 beats 0") {
+		t.Error("README.md does not say which code wins")
+	}
+}

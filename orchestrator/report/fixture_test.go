@@ -170,10 +170,11 @@ func document() Document {
 		history.Event{At: 7360 * millisecond, Kind: history.Trouble, Text: "start worker-2: it exited with code 1\nlast lines of worker-2:\n::error::not a command"},
 		history.Event{At: 7361 * millisecond, Kind: history.Warning, Text: "worker-2 has a restart policy"},
 		history.Event{At: 7362 * millisecond, Kind: history.Unremoved, Text: "container kp-3f9a01c2-worker-2: device busy"})
-	broken := NewResult(sc, trouble, check.Verdict{Outcome: check.Broken, Reasons: []string{"start worker-2: it exited with code 1\nlast lines"}})
+	whatever := failedVerdict().Results
+	broken := NewResult(sc, trouble, check.Verdict{Outcome: check.Broken, Reasons: []string{"start worker-2: it exited with code 1\nlast lines"}, Results: whatever})
 	broken.Name, broken.File, broken.Replay = "broker-restart", "scenarios/broker-restart.yaml", "killpoint run scenarios/broker-restart.yaml"
 
-	interrupted := NewResult(sc, h, check.Verdict{Outcome: check.Interrupted, Reasons: []string{"the run was interrupted"}})
+	interrupted := NewResult(sc, h, check.Verdict{Outcome: check.Interrupted, Reasons: []string{"the run was interrupted"}, Results: whatever})
 	interrupted.Name, interrupted.File, interrupted.Replay = "pause", "scenarios/pause.yaml", "killpoint run scenarios/pause.yaml"
 
 	notRun := NotRunResult(sc)

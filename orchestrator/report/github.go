@@ -22,6 +22,9 @@ func WriteAnnotations(to io.Writer, document Document, workspace string) {
 		title := result.Name + " " + outcomeWords(result.Outcome)
 		rest := result.Trouble
 		for _, check := range result.Checks {
+			if result.Outcome == Broken {
+				break // the trouble is what a person must look at
+			}
 			if check.Status == CheckUncomputed {
 				rest = append(rest[:len(rest):len(rest)], check.Name+": "+check.Reason)
 			}
@@ -132,6 +135,9 @@ func checkList(result Result) string {
 	var wrong []string
 	passed := 0
 	for _, check := range result.Checks {
+		if !result.proves(check) {
+			continue
+		}
 		switch check.Status {
 		case CheckPassed:
 			passed++

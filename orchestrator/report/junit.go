@@ -122,9 +122,12 @@ func junitCases(result Result) []junitCase {
 			continue // nobody asked for it: it is no test
 		}
 		test := junitCase{Name: check.Name, Class: result.Name, File: file, Line: result.Line}
-		switch check.Status {
-		case CheckPassed:
-		case CheckFailed:
+		switch {
+		case result.Outcome == Broken || result.Outcome == Interrupted:
+			// Its case stays, so that names are stable, but it proves nothing.
+			test.Skipped = &junitMessage{Message: "the run is " + outcomeWords(result.Outcome), Type: string(result.Outcome)}
+		case check.Status == CheckPassed:
+		case check.Status == CheckFailed:
 			test.Failure = failureOf(check)
 		default:
 			test.Error = &junitMessage{Message: printable(check.Reason), Type: string(check.Status)}

@@ -73,7 +73,9 @@ func describe(event history.Event) (who, what string) {
 	case history.Interrupted:
 		what = "interrupted" + explained(event.Text)
 	case history.Trouble:
-		what = "trouble" + explained(event.Text)
+		// Its other lines, such as the last ones of a log, are in the result.
+		first, _, _ := strings.Cut(event.Text, "\n")
+		what = "trouble" + explained(first)
 	case history.Warning:
 		what = "warning" + explained(event.Text)
 	case history.Removed:

@@ -21,7 +21,9 @@ func (s Style) resultBlock(result Result) string {
 		fmt.Fprintf(&block, "  %s %s\n", s.mark(Broken), continued(firstLines(text, troubleLinesShown), "      "))
 	}
 	for _, check := range result.Checks {
-		s.writeCheck(&block, check)
+		if result.proves(check) {
+			s.writeCheck(&block, check)
+		}
 	}
 	if result.Outcome == Inconclusive && !result.explainedByChecks() {
 		for _, reason := range result.Reasons {
@@ -44,6 +46,20 @@ func (s Style) resultBlock(result Result) string {
 		fmt.Fprintf(&block, "  report   %s\n", oneLine(result.Report))
 	}
 	return block.String()
+}
+
+// proves says whether a check of this run means anything: in one that was
+// interrupted all that did not happen yet is missing, and in one that broke
+// only what was found is of use to whoever repairs it.
+func (r Result) proves(check Check) bool {
+	switch r.Outcome {
+	case Interrupted:
+		return false
+	case Broken:
+		return len(check.Findings) > 0
+	default:
+		return true
+	}
 }
 
 // explainedByChecks says whether some check already shows why the run did not
