@@ -122,6 +122,9 @@ func notFired(seen *evidence, fault plannedFault, happened faultEvents, before i
 	if seen.first(history.Trouble) >= 0 || seen.first(history.Interrupted) >= 0 {
 		return text // the run went wrong, not the scenario
 	}
+	if fault.number > 1 && before < 0 {
+		return text // the fault before it is the one to look at
+	}
 	switch fault.When.Kind {
 	case scenario.Log:
 		return text + "; check the text and the occurrence, or give the system more work"

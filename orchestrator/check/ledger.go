@@ -102,7 +102,7 @@ func (l *ledger) doubts(seen *evidence) []string {
 		return []string{"nothing was sent: the record of " + l.sender + " holds no chunk"}
 	}
 	if l.confirmedCount() == 0 {
-		return []string{fmt.Sprintf("none of the %s that %s sent was confirmed, so nothing had to be there", amount(len(l.ids), "chunk"), l.sender)}
+		return []string{fmt.Sprintf("%s recorded %s and no confirmation, so nothing had to be there", l.sender, amount(len(l.ids), "chunk"))}
 	}
 	if l.done {
 		return nil

@@ -13,10 +13,10 @@ func decide(seen *evidence, results []Result) (Outcome, []string) {
 
 	trouble, interrupted := seen.first(history.Trouble), seen.first(history.Interrupted)
 	if interrupted >= 0 && (trouble < 0 || interrupted < trouble) {
-		return Interrupted, append([]string{"the run was interrupted"}, found...)
+		return Interrupted, []string{"the run was interrupted"}
 	}
 	if trouble >= 0 {
-		return Broken, append([]string{seen.history.Events[trouble].Text}, found...)
+		return Broken, seen.troubles()
 	}
 	if fails(results) {
 		return Failed, append(found, doubts...)
@@ -75,6 +75,17 @@ func anythingChecked(seen *evidence, results []Result) bool {
 		}
 	}
 	return false
+}
+
+// troubles are the texts of all trouble, in the order in which it came.
+func (e *evidence) troubles() []string {
+	var texts []string
+	for _, event := range e.history.Events {
+		if event.Kind == history.Trouble {
+			texts = append(texts, event.Text)
+		}
+	}
+	return texts
 }
 
 func foundReasons(results []Result) []string {

@@ -218,14 +218,14 @@ func (r *report) lostWords(rows []Row, count int) string {
 	whole := ""
 	switch {
 	case r.lostWhole == r.lostChunks && r.lostChunks == 1:
-		whole = ", which is gone as a whole"
+		whole = " (it is gone as a whole)"
 	case r.lostWhole == r.lostChunks:
-		whole = ", which are gone as a whole"
+		whole = " (they are gone as a whole)"
 	case r.lostWhole > 0:
-		whole = fmt.Sprintf(", %d of them gone as a whole", r.lostWhole)
+		whole = fmt.Sprintf(" (%d of them gone as a whole)", r.lostWhole)
 	}
-	return fmt.Sprintf("%s of %s%s: the broker confirmed them and no output file has them, first %q (%s)",
-		verb(count, "row is lost", "rows are lost"), amount(r.lostChunks, "chunk"), whole, rows[0].Text, ownerWords(rows[0]))
+	return fmt.Sprintf("%s in no output file, of %s that the broker had confirmed%s: first %q (%s)",
+		verb(count, "row is", "rows are"), amount(r.lostChunks, "chunk"), whole, rows[0].Text, ownerWords(rows[0]))
 }
 
 func duplicatedWords(rows []Row, count int) string {

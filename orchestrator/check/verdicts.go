@@ -193,7 +193,8 @@ func unknownVerdicts(seen *evidence, tally *tally, sent *ledger) []Finding {
 	}
 	return []Finding{{
 		Kind: Unexpected, Service: service, Rows: rows, Count: count, Position: seen.position("expect.verdicts"),
-		Text: fmt.Sprintf("%s judged %s that were never sent as good ones: %s", service, amount(count, "unit"), chunkNames(rows, count)),
+		Text: fmt.Sprintf("%s gave a verdict on %s never sent, or good on one that was broken on purpose: %s",
+			service, verb(count, "unit that was", "units that were"), chunkNames(rows, count)),
 	}}
 }
 
