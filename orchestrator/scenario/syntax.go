@@ -78,6 +78,9 @@ func syntaxPlace(path string, text []byte, lines source, err error) Position {
 		line = line[:end]
 	}
 	column := indentOf(string(line))
+	if len(line) > searchWidth {
+		return placeOf(path, text, starts[good]+column)
+	}
 	for end := len(line); end > column && budget > 0; end-- {
 		if isYAML(text[:starts[good]+end], &budget) {
 			column = end
@@ -106,7 +109,10 @@ func lastCharacter(text []byte) int {
 }
 
 // parseBudget bounds how many bytes are parsed in search of a place.
-const parseBudget = 4 << 20
+const parseBudget = 2 << 20
+
+// searchWidth is the longest line, in bytes, in which the column is searched.
+const searchWidth = 1000
 
 // lineStarts gives the offset of the beginning of each line.
 func lineStarts(text []byte) []int {
