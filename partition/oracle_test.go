@@ -74,16 +74,12 @@ func (m model) apply(group []delivery) (model, []bool) {
 		}
 		next.ids = append(next.ids, d.id)
 		next.processed += d.id + "\n"
-		for p := range partition.MaxPartitions {
-			block := ""
-			for _, r := range d.rows {
-				if r.partition == p {
-					block += r.text + "\n"
-				}
-			}
-			if block == "" {
-				continue
-			}
+		blocks := map[int]string{}
+		for _, r := range d.rows {
+			blocks[r.partition] += r.text + "\n"
+		}
+		for _, p := range slices.Sorted(maps.Keys(blocks)) {
+			block := blocks[p]
 			path := fmt.Sprintf("%s/%s-partition-%03d.csv", dataDir, d.prefix, p)
 			if next.files[path] == "" {
 				next.files[path] = header + "\n"

@@ -1,0 +1,75 @@
+package partition
+
+// ParseSlot lets the fuzz test at the journal's parser: it parses a slot and
+// decodes every group in it, as recovery does.
+func ParseSlot(data []byte) (groups int, end int64, err error) {
+	slot, err := parseSlot("fuzzed", data)
+	if err != nil || slot.checkpoint == nil {
+		return 0, slot.end, err
+	}
+	for _, r := range slot.records {
+		if _, err := decodeGroup(r.payload, max(slot.checkpoint.partitions, 1)); err != nil {
+			return 0, slot.end, err
+		}
+	}
+	return len(slot.records), slot.end, nil
+}
+
+// DecodeCheckpoint and DecodeGroup let the fuzz test at the payloads, which a
+// checksum shields from it otherwise.
+func DecodeCheckpoint(payload []byte) ([]byte, error) {
+	c, err := decodeCheckpoint(payload)
+	if err != nil {
+		return nil, err
+	}
+	return c.encode(nil), nil
+}
+
+// DecodeGroup returns the sizes of what was decoded.
+func DecodeGroup(payload []byte, partitions int) (ids int, files int, data int, err error) {
+	g, err := decodeGroup(payload, partitions)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	for _, f := range g.files {
+		data += len(f.data)
+		for _, s := range f.segments {
+			if s.chunk >= len(g.ids) || s.start < f.start || s.end > f.end || s.end < s.start {
+				panic("a segment is outside its file or names no chunk")
+			}
+		}
+		if int64(len(f.data)) != f.end-f.start || f.partition >= partitions {
+			panic("a file is not what its table says")
+		}
+	}
+	return len(g.ids), len(g.files), data, nil
+}
+
+// Records returns the offsets and payloads of the records at the front of a
+// slot, the checkpoint first.
+func Records(data []byte) (offsets []int, payloads [][]byte) {
+	for at := 0; ; {
+		r, ok := parseRecord(data[at:])
+		if !ok {
+			return offsets, payloads
+		}
+		offsets, payloads = append(offsets, at), append(payloads, r.payload)
+		at += int(r.size())
+	}
+}
+
+// PackUUID and ParseFileName are pure functions with inverses to test.
+var (
+	PackUUID      = packUUID
+	ParseFileName = parseFileName
+	FileName      = fileName
+)
+
+// NewMemoryIDs is the set of ids that a manager holds.
+func NewMemoryIDs() interface {
+	has(string) bool
+	add(string)
+	len() int
+} {
+	return newMemoryIDs()
+}
