@@ -212,15 +212,14 @@ func (o *oracle) bestRow(c *candidates, file *outputFile, at int, head uint32) u
 		}
 		rank := 0
 		if previous != nil && previous.row != none {
-			if row == previous.row+1 && o.sameBlock(row, previous.row) {
+			if o.adjacent(previous.row, row) {
 				return row
 			}
 			if row > previous.row && o.sameBlock(row, previous.row) {
 				rank = 1
 			}
 		}
-		if next := row + 1; following != nil && int(next) < len(c.place) && c.place[next] == 0 &&
-			o.sent.rows.at(int(next)) == following.key && o.sameBlock(row, next) {
+		if next := row + 1; following != nil && o.adjacent(row, next) && c.place[next] == 0 && o.sent.rows.at(int(next)) == following.key {
 			rank = 2
 		}
 		if rank > bestRank {
@@ -267,9 +266,8 @@ func (o *oracle) classify(c *candidates, unknown *fragments, file, at int) {
 	// where it equals that, so that a doubled block is named as one block.
 	row := c.first[key]
 	if at > 0 {
-		if next := o.left.at(at-1).row + 1; o.left.at(at-1).row != none && int(next) < o.sent.rows.len() &&
-			o.sent.rows.at(int(next)) == line.key && o.sameBlock(next, next-1) {
-			row = next
+		if last := o.left.at(at - 1).row; o.adjacent(last, last+1) && o.sent.rows.at(int(last+1)) == line.key {
+			row = last + 1
 		}
 	}
 	line.row = row

@@ -46,13 +46,30 @@ type fragment struct {
 
 // match is a row that has to do with a line.
 type match struct {
-	found   bool
-	header  bool // it is the header and no row
-	row     uint32
-	text    string
-	chunk   string
-	rank    int
-	missing bool // no line accounts for it
+	found    bool
+	header   bool // it is the header and no row
+	row      uint32
+	text     string
+	chunk    string
+	rank     int
+	missing  bool // no line accounts for it
+	required bool // it must be there
+	near     bool // next to another row that stands in the line
+	same     bool // stands in the line already
+}
+
+// beside is the match in a line that holds another row already: one more
+// piece of the same row accounts for nothing, so a row that is missing is
+// thought of before it, and one next to the other in its block most of all.
+func (f *fragments) beside(m, other match) match {
+	switch {
+	case m.header || other.header:
+	case m.row == other.row:
+		m.missing, m.same = false, true
+	case f.oracle.adjacent(m.row, other.row) || f.oracle.adjacent(other.row, m.row):
+		m.near = true
+	}
+	return m
 }
 
 func newFragments(o *oracle) *fragments { return &fragments{oracle: o, seed: maphash.MakeSeed()} }
@@ -119,17 +136,27 @@ func (f *fragments) readTexts() error {
 	return nil
 }
 
-// neighbours finds the rows that the lines before and after lead one to expect.
+// neighbours finds the rows that the lines before and after lead one to
+// expect: the next and the previous ones of their blocks.
 func (f *fragments) neighbours() {
 	left := &f.oracle.left
 	for _, fragment := range f.lines {
 		if at := fragment.left - 1; at >= 0 && left.claimed.has(at) && left.at(at).index+1 == fragment.index {
-			fragment.previous = left.at(at).row + 1
+			if row := left.at(at).row; f.oracle.adjacent(row, row+1) {
+				fragment.previous = row + 1
+			}
 		}
-		if at := fragment.left + 1; at < left.len() && left.claimed.has(at) && left.at(at).index == fragment.index+1 && left.at(at).row > 0 {
-			fragment.next = left.at(at).row - 1
+		if at := fragment.left + 1; at < left.len() && left.claimed.has(at) && left.at(at).index == fragment.index+1 {
+			if row := left.at(at).row; row > 0 && f.oracle.adjacent(row-1, row) {
+				fragment.next = row - 1
+			}
 		}
 	}
+}
+
+// adjacent says whether a row comes right after another in one block.
+func (o *oracle) adjacent(row, next uint32) bool {
+	return row != none && row+1 == next && int(next) < o.sent.rows.len() && o.sameBlock(row, next)
 }
 
 // piece is a stretch of text to look for in rows, by length and hash.
@@ -230,10 +257,10 @@ func (f *fragments) compareRests(c *candidates) error {
 			}
 			for _, fragment := range rests.of(m.text[:length]) {
 				if fragment.tail.found && string(fragment.head()) == m.text[:length] {
-					f.offer(&fragment.before, fragment, m, partition)
+					f.offer(&fragment.before, fragment, f.beside(m, fragment.tail), partition)
 				}
 				if fragment.start.found && string(fragment.rest()) == m.text[:length] {
-					f.offer(&fragment.after, fragment, m, partition)
+					f.offer(&fragment.after, fragment, f.beside(m, fragment.start), partition)
 				}
 			}
 		}
@@ -252,14 +279,21 @@ func (f *fragments) eachSent(c *candidates, each func(m match, partition int)) e
 		each(match{found: true, header: true, row: none, text: header}, NoPartition)
 	}
 	return f.oracle.eachSentRow(func(row uint32, chunk string, sent sentRow) {
-		missing := c.place[row] == 0 && !f.oracle.blocks.used.has(f.oracle.sent.blockOf(int(row)))
-		each(match{found: true, row: row, text: sent.text, chunk: chunk, missing: missing}, sent.partition)
+		block := f.oracle.sent.blockOf(int(row))
+		each(match{
+			found: true, row: row, text: sent.text, chunk: chunk, required: f.oracle.required(block),
+			missing: c.place[row] == 0 && !f.oracle.blocks.used.has(block),
+		}, sent.partition)
 	})
 }
 
+// expectedRank is the least rank of a row that the neighbours of a line lead
+// one to expect in its place.
+const expectedRank = 16
+
 // offer keeps the best of the rows that have to do with a line: one that its
-// neighbours lead one to expect, one that is missing, one of its partition,
-// and among those the longest.
+// neighbours lead one to expect, one that is missing, and most so when it must
+// be there, one of its partition, and among those the longest.
 func (f *fragments) offer(kept *match, fragment *fragment, m match, partition int) {
 	switch {
 	case m.header:
@@ -267,12 +301,17 @@ func (f *fragments) offer(kept *match, fragment *fragment, m match, partition in
 		if fragment.index != 0 {
 			return
 		}
-		m.rank = 8
-	case m.row == fragment.previous || m.row == fragment.next:
-		m.rank = 4
+		m.rank = 2 * expectedRank
+	case m.same:
+		m.rank = 2
+	case m.missing && (m.near || m.row == fragment.previous || m.row == fragment.next):
+		m.rank = expectedRank
 	}
 	if m.missing {
-		m.rank += 2
+		m.rank += 4
+		if m.required {
+			m.rank += 4
+		}
 	}
 	if partition == f.oracle.files[fragment.file].partition {
 		m.rank++
@@ -302,7 +341,7 @@ func (f *fragments) judge(c *candidates, fragment *fragment) {
 		parts, why = []match{fragment.end}, "the end of"
 	case len(fragment.text) == 0:
 		why = "an empty line"
-		if fragment.whole.found && fragment.whole.missing && fragment.whole.rank >= 4 {
+		if fragment.whole.found && fragment.whole.missing && fragment.whole.rank >= expectedRank {
 			parts, why = []match{fragment.whole}, "an empty line in place of"
 		}
 	case bytes.IndexByte(fragment.text, 0) >= 0:
