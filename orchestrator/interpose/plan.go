@@ -36,8 +36,6 @@ type Plan struct {
 	NoQuiesce bool `json:"no_quiesce,omitempty"`
 	// QuiesceTimeout bounds the wait for the other threads to stop; 5 s when zero.
 	QuiesceTimeout time.Duration `json:"quiesce_timeout,omitempty"`
-	// AMQPPort is the broker's TCP port, so that other connections are not parsed; any port when zero.
-	AMQPPort int `json:"amqp_port,omitempty"`
 }
 
 // Point is one crash point and what to do there.

@@ -1,0 +1,14 @@
+//go:build linux
+
+// The interposer as a program of its own, a few megabytes instead of the whole of killpoint, which is copied into containers.
+package main
+
+import (
+	"os"
+
+	"github.com/killpoint/killpoint/orchestrator/interpose/supervisor"
+)
+
+func main() {
+	os.Exit(supervisor.Main(os.Args[1:], os.Stdin, os.Stdout))
+}

@@ -1,0 +1,78 @@
+package supervisor
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/killpoint/killpoint/orchestrator/interpose"
+)
+
+// eventLog keeps every event of this interposer process, so that a client that attaches late or again misses none.
+type eventLog struct {
+	start time.Time
+
+	mu      sync.Mutex
+	lines   [][]byte
+	written int64         // events that a client has confirmed to have passed on
+	changed chan struct{} // closed and replaced when lines or written change
+}
+
+func newEventLog() *eventLog {
+	return &eventLog{start: time.Now(), changed: make(chan struct{})}
+}
+
+// add numbers and keeps an event.
+func (l *eventLog) add(event interpose.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	event.Sequence = int64(len(l.lines)) + 1
+	event.At = time.Since(l.start)
+	line, err := json.Marshal(event)
+	if err != nil {
+		panic("marshal event: " + err.Error()) // it is made of plain fields
+	}
+	l.lines = append(l.lines, append(line, '\n'))
+	l.wake()
+}
+
+func (l *eventLog) wake() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// from returns the lines from the given one on, counted from 0, and a channel that is closed when there is more.
+func (l *eventLog) from(line int) ([][]byte, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if line > len(l.lines) {
+		line = len(l.lines)
+	}
+	return l.lines[line:len(l.lines):len(l.lines)], l.changed
+}
+
+// confirm notes that a client has passed on every event up to and including the given number.
+func (l *eventLog) confirm(sequence int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.written = max(l.written, sequence)
+	l.wake()
+}
+
+// drain waits until a client has passed on everything, or the context ends.
+func (l *eventLog) drain(ctx context.Context) {
+	for {
+		l.mu.Lock()
+		drained, changed := l.written >= int64(len(l.lines)), l.changed
+		l.mu.Unlock()
+		if drained {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
