@@ -121,7 +121,6 @@ func TestBadScenarioStartsNothing(t *testing.T) {
 
 func TestTroubleOutsideOfRunsIsBroken(t *testing.T) {
 	u := newUser(t, "a")
-	u.world.open = nil
 	u.world.open = openFails
 	u.wants(exitBroken, "run", "scenarios/a.yaml")
 	if got := u.err.String(); got != "killpoint: the Docker Engine cannot be reached: start it\n" {
@@ -134,8 +133,8 @@ func TestTroubleOutsideOfRunsIsBroken(t *testing.T) {
 	if !strings.Contains(u.err.String(), "killpoint: remove what runs shared: i/o timeout") {
 		t.Errorf("stderr is %q", u.err)
 	}
-	if text, _ := os.ReadFile("result.json"); !strings.Contains(string(text), `"trouble": [`) {
-		t.Errorf("the JSON does not name the trouble: %s", text)
+	if text, _ := os.ReadFile("result.json"); !strings.Contains(string(text), `"trouble": [`) || !strings.Contains(string(text), `"exitCode": 3`) {
+		t.Errorf("the JSON does not tell of the trouble: %s", text)
 	}
 }
 

@@ -88,6 +88,7 @@ func TestReportFolderHoldsEverything(t *testing.T) {
 		if !slices.Equal(files, want) {
 			t.Fatalf("files %q", files)
 		}
+		u.write("reports/normal/logs/worker-9.1.log", "of an older run, to be gone after the next")
 	}
 	own, _ := os.ReadFile("elsewhere.xml")
 	if inReport, _ := os.ReadFile("reports/junit.xml"); len(own) == 0 || !bytes.Equal(own, inReport) {
@@ -111,6 +112,11 @@ func TestTemporaryReports(t *testing.T) {
 	u.wants(exitPassed, "run", "scenarios")
 	if entries, _ := os.ReadDir(temporary); len(entries) != 0 {
 		t.Errorf("runs that passed leave %v", entries)
+	}
+	u.behave = func(context.Context, *scenario.Scenario, func(history.Event)) {
+		if histories, _ := filepath.Glob(filepath.Join(u.options.Dir, "*")); len(histories) != 1 {
+			t.Errorf("runs that passed fill the disk while others go on: %v", histories)
+		}
 	}
 	u.outcomes["restart"] = check.Failed
 	u.wants(exitFailed, "run", "scenarios")
@@ -190,6 +196,9 @@ func TestRepeatNumbersTheRuns(t *testing.T) {
 	var names []string
 	for _, sc := range u.ran {
 		names = append(names, sc.Name)
+		if !strings.HasPrefix(sc.File, "scenarios/"+sc.Name[:1]) {
+			t.Errorf("%s is the scenario of %s", sc.Name, sc.File)
+		}
 	}
 	if want := []string{"a.1", "b.1", "a.2", "b.2", "a.3", "b.3"}; !slices.Equal(names, want) {
 		t.Errorf("ran %v, want %v", names, want)

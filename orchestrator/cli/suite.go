@@ -97,9 +97,10 @@ func (s *suite) onEvent(name string, event history.Event) {
 // results are in the order of the jobs. The error is trouble that belongs to
 // none of them.
 func (s *suite) execute(ctx context.Context, jobs []job) ([]report.Result, error) {
-	defer context.AfterFunc(ctx, func() {
+	notice := sync.OnceFunc(func() {
 		s.console.Note("interrupted: removing containers (Ctrl-C again aborts and leaves them)")
-	})()
+	})
+	defer context.AfterFunc(ctx, notice)()
 	for _, next := range jobs {
 		s.events[next.name] = &recorded{}
 	}
@@ -122,6 +123,9 @@ func (s *suite) execute(ctx context.Context, jobs []job) ([]report.Result, error
 		})
 	}
 	running.Wait()
+	if ctx.Err() != nil {
+		notice() // the runs may have ended before it was its turn
+	}
 	return results, s.close(ctx)
 }
 
