@@ -100,6 +100,7 @@ var noon = time.Date(2025, 3, 4, 12, 0, 0, 0, time.UTC)
 func newUser(t *testing.T, scenarios ...string) *terminalUser {
 	t.Helper()
 	t.Chdir(t.TempDir())
+	t.Setenv("TMPDIR", t.TempDir()) // where runs that did not pass leave their reports
 	u := &terminalUser{T: t, interrupts: make(chan os.Signal, 2), out: &lockedBuffer{}, err: &lockedBuffer{}, outcomes: map[string]check.Outcome{}}
 	u.write("compose.yaml", "services: {worker-2: {image: x}}\n")
 	for _, name := range scenarios {
