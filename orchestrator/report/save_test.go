@@ -5,12 +5,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/killpoint/killpoint/orchestrator/check"
 	"github.com/killpoint/killpoint/orchestrator/history"
 	"github.com/killpoint/killpoint/orchestrator/scenario"
 )
@@ -88,6 +90,63 @@ func TestSavedScenarioKeepsEveryField(t *testing.T) {
 	}
 	if difference := cmp.Diff(sc, got, cmpopts.IgnoreUnexported(scenario.Scenario{}, scenario.Facts{})); difference != "" {
 		t.Errorf("the scenario changed:\n%s", difference)
+	}
+}
+
+// A field that JSON leaves out would be lost for whoever judges a saved run.
+func TestEveryFieldOfAScenarioIsSaved(t *testing.T) {
+	seen := map[reflect.Type]bool{}
+	var walk func(reflect.Type, string)
+	walk = func(kind reflect.Type, path string) {
+		switch kind.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Map:
+			walk(kind.Elem(), path)
+		case reflect.Struct:
+			if seen[kind] {
+				return
+			}
+			seen[kind] = true
+			for index := range kind.NumField() {
+				field := kind.Field(index)
+				// Binding has put the positions of facts among the scenario's own.
+				bound := kind == reflect.TypeFor[scenario.Facts]() && field.Name == "Positions"
+				if field.IsExported() && field.Tag.Get("json") == "-" && !bound {
+					t.Errorf("%s.%s is not saved", path, field.Name)
+				}
+				if field.IsExported() {
+					walk(field.Type, path+"."+field.Name)
+				}
+			}
+		}
+	}
+	walk(reflect.TypeFor[scenario.Scenario](), "Scenario")
+	if len(seen) < 10 {
+		t.Errorf("only %d types were looked at", len(seen))
+	}
+}
+
+func TestSavedRunIsJudgedAsBefore(t *testing.T) {
+	sc := restartScenario()
+	times := 1
+	sc.Expect = scenario.Expect{
+		Verdicts: "all", Exits: map[string]int{"worker-2": 0},
+		Logs: []scenario.LogExpect{{Service: "worker-3", Contains: "SUCCESS", Times: &times, Position: scenario.Position{File: sc.File, Line: 9, Column: 3}}},
+	}
+	h := restartHistory()
+	before := check.Judge(sc, h)
+	folder := t.TempDir()
+	if err := Save(folder, sc, h, NewResult(sc, h, before)); err != nil {
+		t.Fatal(err)
+	}
+	savedScenario, savedHistory, err := Load(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if difference := cmp.Diff(before, check.Judge(savedScenario, savedHistory)); difference != "" {
+		t.Errorf("the verdict changed:\n%s", difference)
+	}
+	if len(before.Findings()) == 0 {
+		t.Error("the verdict has no finding, so that little was compared")
 	}
 }
 
