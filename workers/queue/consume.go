@@ -1,0 +1,108 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Delivery is a message that was taken from a queue.
+type Delivery struct {
+	Message
+	Redelivered bool // it was handed out before, and not acknowledged
+
+	headers     amqp.Table
+	contentType string
+	tag         uint64
+}
+
+func newDelivery(d amqp.Delivery) Delivery {
+	client, _ := d.Headers[clientHeader].(string)
+	return Delivery{
+		Message:     Message{ID: d.MessageId, Client: client, Body: d.Body},
+		Redelivered: d.Redelivered, headers: d.Headers, contentType: d.ContentType, tag: d.DeliveryTag,
+	}
+}
+
+// Work handles a group of deliveries, oldest first. After it returns nil, the
+// group is acknowledged as a whole, and then acknowledged, if not nil, is
+// called. An error ends the session without acknowledging anything, so that
+// the broker delivers the group again.
+type Work func(group []Delivery) (acknowledged func(), err error)
+
+// Each hands out the deliveries of a queue, in groups of what is waiting, at
+// most maxGroup at a time: while one group is worked on, the next gathers. It
+// returns nil once ctx has ended and the group in hand is finished.
+func (s *Session) Each(ctx context.Context, from string, maxGroup int, work Work) error {
+	prefetch := 2 * maxGroup
+	if err := s.in.Qos(prefetch, 0, false); err != nil {
+		return s.fail("limit deliveries of %s: %v", from, err)
+	}
+	cancelled := s.in.NotifyCancel(make(chan string, 1))
+	arriving, err := s.in.Consume(from, "", false, false, false, false, nil)
+	if err != nil {
+		return s.fail("consume %s: %v", from, err)
+	}
+	// As many as can be unacknowledged fit, so that gathering never blocks.
+	waiting := make(chan Delivery, prefetch)
+	go func() {
+		defer close(waiting)
+		for d := range arriving {
+			waiting <- newDelivery(d)
+		}
+	}()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-cancelled:
+			return s.fail("queue %s was deleted", from)
+		case first, open := <-waiting:
+			if !open {
+				select {
+				case <-cancelled:
+					return s.fail("queue %s was deleted", from)
+				case <-s.Lost():
+					return s.Err()
+				}
+			}
+			if err := s.handle(gather(first, waiting, maxGroup), work); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// gather adds to the first delivery what is waiting behind it.
+func gather(first Delivery, waiting <-chan Delivery, maxGroup int) []Delivery {
+	group := []Delivery{first}
+	for len(group) < maxGroup {
+		select {
+		case d, open := <-waiting:
+			if !open {
+				return group
+			}
+			group = append(group, d)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// handle acknowledges a group up to its last delivery at once. Groups are
+// handled one after the other, so that everything before it is finished too.
+func (s *Session) handle(group []Delivery, work Work) error {
+	acknowledged, err := work(group)
+	if err != nil {
+		return fmt.Errorf("handle %d deliveries: %w", len(group), err)
+	}
+	if err := s.in.Ack(group[len(group)-1].tag, true); err != nil {
+		return s.fail("acknowledge: %v", err)
+	}
+	if acknowledged != nil {
+		acknowledged()
+	}
+	return nil
+}

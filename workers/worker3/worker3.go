@@ -1,0 +1,166 @@
+// Package worker3 checks that the rows of every forwarded chunk are in the
+// right partition files, and says SUCCESS or FAILURE for each. It only reads.
+package worker3
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/killpoint/killpoint/workers/chunk"
+	"github.com/killpoint/killpoint/workers/config"
+	"github.com/killpoint/killpoint/workers/queue"
+)
+
+// Config says what to check where.
+type Config struct {
+	Broker     queue.Options
+	From       string
+	MaxGroup   int
+	Dir        string
+	Partitions int
+	Timeout    time.Duration // how long rows may take to show up
+}
+
+// ReadConfig reads the settings; r keeps the problems.
+func ReadConfig(r *config.Reader) Config {
+	return Config{
+		Broker:     config.Broker(r, "worker-3"),
+		From:       config.Queue23(r),
+		MaxGroup:   config.MaxGroup(r),
+		Dir:        config.PartitionsDir(r),
+		Partitions: config.Partitions(r),
+		Timeout:    r.Duration("VERIFY_TIMEOUT", 2*time.Second, time.Millisecond, time.Hour),
+	}
+}
+
+// Run checks until ctx ends, and returns nil. log gets one line at a time.
+func Run(ctx context.Context, c Config, log func(string, ...any)) error {
+	w := &worker{config: c, log: log}
+	c.Broker.Log = func(format string, args ...any) { log("Worker 3: "+format, args...) }
+	var err error
+	if w.verifier, err = NewVerifier(c.Dir, c.Partitions, c.Timeout, c.Broker.Log); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { stop(w.watch(ctx)) })
+	err = queue.New(c.Broker).Run(ctx, []string{c.From, queue.Rejected(c.From)}, func(s *queue.Session) error {
+		c.Broker.Log("Ready")
+		return s.Each(ctx, c.From, c.MaxGroup, func(group []queue.Delivery) (func(), error) {
+			return w.handle(ctx, s, group)
+		})
+	})
+	stop(nil)
+	watching.Wait()
+	if cause := context.Cause(ctx); err == nil && cause != context.Canceled {
+		err = cause
+	}
+	return queue.Stopped(ctx, err)
+}
+
+type worker struct {
+	config Config
+	log    func(string, ...any)
+
+	mu       sync.Mutex
+	verifier *Verifier
+}
+
+// watchEvery is how often files are looked at while no chunk comes.
+const watchEvery = 250 * time.Millisecond
+
+// watch notices what happens to files between two chunks, until ctx ends.
+func (w *worker) watch(ctx context.Context) error {
+	every := time.NewTicker(watchEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-every.C:
+			if err := w.afterthoughts(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (w *worker) afterthoughts() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	verdicts, err := w.verifier.Afterthoughts()
+	if err != nil {
+		return err
+	}
+	for _, v := range verdicts {
+		w.say(v)
+	}
+	return nil
+}
+
+// say prints a verdict: bare, for programs, and the reason of a failure before
+// it, for people.
+func (w *worker) say(v Verdict) {
+	if v.Problem == "" {
+		w.log("SUCCESS [%s]", v.ID)
+		return
+	}
+	w.log("Worker 3: Chunk %s: %s", v.ID, v.Problem)
+	w.log("FAILURE [%s]", v.ID)
+}
+
+// handle gives a verdict on each chunk of the group. All of them have the same
+// time to show up, so that one that is missing does not hold up the others.
+func (w *worker) handle(ctx context.Context, s *queue.Session, group []queue.Delivery) (func(), error) {
+	chunks, parked, err := s.Sort(w.config.From, group, func(id, reason string) {
+		w.log("Worker 3: Rejected message %s: %s", id, reason)
+	})
+	if err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(w.config.Timeout)
+	for _, d := range chunks {
+		verdict, err := w.judge(ctx, d.Chunk, deadline)
+		if err != nil {
+			return nil, err
+		}
+		w.say(verdict)
+	}
+	if err := w.afterthoughts(); err != nil {
+		return nil, err
+	}
+	return nil, queue.WaitAll(parked)
+}
+
+const (
+	firstPause = time.Millisecond
+	lastPause  = 50 * time.Millisecond
+)
+
+// judge looks for a chunk until it is found or the deadline has passed.
+func (w *worker) judge(ctx context.Context, c chunk.Chunk, deadline time.Time) (Verdict, error) {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		there, err := w.look(c)
+		if err != nil || there {
+			return Verdict{ID: c.ID}, err
+		}
+		left := time.Until(deadline)
+		if left <= 0 {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.verifier.GiveUp(c)
+		}
+		select {
+		case <-ctx.Done():
+			return Verdict{}, ctx.Err()
+		case <-time.After(min(pause, left)):
+		}
+	}
+}
+
+func (w *worker) look(c chunk.Chunk) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.verifier.Look(c)
+}
