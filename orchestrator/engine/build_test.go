@@ -64,7 +64,7 @@ func TestBuild(t *testing.T) {
 
 func TestBuildThatFails(t *testing.T) {
 	ctx, e := with(t)
-	folder := folderOf(t, map[string]string{"Dockerfile": "FROM " + subject + "\nENV A=B\nRUN [\"/subject\", \"die\", \"20\"]\n"})
+	folder := folderOf(t, map[string]string{"Dockerfile": "FROM " + subject + "\nRUN [\"/subject\", \"die\", \"20\"]\n"})
 	var out bytes.Buffer
 	_, err := e.Build(ctx, BuildSpec{Build: system.Build{Context: folder}, Tag: name("broken"), Labels: labels()}, &out)
 	if !errors.Is(err, ErrBuild) || !strings.Contains(err.Error(), "last words 20") || strings.Contains(err.Error(), "last words 1\n") {

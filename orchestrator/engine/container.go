@@ -76,7 +76,7 @@ func (e *Engine) Create(ctx context.Context, spec ContainerSpec) (id string, err
 		}
 	}
 	for _, file := range files {
-		if err := e.putFile(ctx, created.ID, host.Mounts, file); err != nil {
+		if err := e.putFile(ctx, created.ID, file); err != nil {
 			return "", fmt.Errorf("create container %s: %w", spec.Name, err)
 		}
 	}

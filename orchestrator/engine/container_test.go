@@ -294,3 +294,24 @@ func TestFixedAddress(t *testing.T) {
 		t.Errorf("has a network that is not there: %v, %v", has, err)
 	}
 }
+
+func TestAnonymousVolumesGoWithTheirContainer(t *testing.T) {
+	ctx, e := with(t)
+	id := create(t, func(spec *ContainerSpec) {
+		spec.Service.Mounts = []system.Mount{{Kind: system.MountVolume, Target: "/anonymous"}}
+	})
+	inspected, err := e.api.ContainerInspect(ctx, id)
+	if err != nil || len(inspected.Mounts) != 1 {
+		t.Fatalf("mounts %+v, error %v", inspected.Mounts, err)
+	}
+	volume := inspected.Mounts[0].Name
+	if has, err := e.HasVolume(ctx, volume); !has || err != nil {
+		t.Fatalf("before: has volume %v, error %v", has, err)
+	}
+	if err := e.Remove(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	if has, err := e.HasVolume(ctx, volume); has || err != nil {
+		t.Errorf("after: has volume %v, error %v", has, err)
+	}
+}

@@ -102,7 +102,7 @@ func (e *Engine) greet(ctx context.Context) error {
 		return fmt.Errorf("%w: this user may not use its socket; add the user to the docker group: %w", ErrUnreachable, err)
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
-	case ping.APIVersion == "" || versions.LessThan(ping.APIVersion, minimumAPI):
+	case versions.LessThan(ping.APIVersion, minimumAPI):
 		return fmt.Errorf("%w: it speaks API %s, and %s is needed; update it to Engine 20.10 or later",
 			ErrTooOld, orUnknown(ping.APIVersion), minimumAPI)
 	}

@@ -100,14 +100,15 @@ const (
 
 // events gives each event from a time on, that one included, until the
 // function returns false or the context ends. The engine keeps the latest
-// events for a while, so that asking from a time in the past closes the gap
-// between two connections, and before the first.
-func (e *Engine) events(ctx context.Context, arguments filters.Args, since time.Time, ready func(), each func(events.Message) bool) error {
-	seen := map[string]bool{} // the events of the very nanosecond of since
+// events for a while: a new connection asks for those of that while again,
+// which closes the gap since the last one, and each is given once. An event
+// that happens at the moment of a connection may even come twice over that.
+func (e *Engine) events(ctx context.Context, arguments filters.Args, from time.Time, ready func(), each func(events.Message) bool) error {
 	var failingSince time.Time
+	seen := &seenEvents{keys: map[eventKey]bool{}}
 	for {
 		streaming, cancel := context.WithCancel(ctx)
-		messages, errs := e.api.Events(streaming, events.ListOptions{Since: eventTime(since), Filters: arguments})
+		messages, errs := e.api.Events(streaming, events.ListOptions{Since: eventTime(from), Filters: arguments})
 		var broken error
 		select {
 		case broken = <-errs:
@@ -118,17 +119,7 @@ func (e *Engine) events(ctx context.Context, arguments filters.Args, since time.
 			}
 			broken = consume(messages, errs, func(message events.Message) bool {
 				failingSince = time.Time{}
-				at := time.Unix(0, message.TimeNano)
-				key := message.Actor.ID + "\x00" + string(message.Action)
-				switch {
-				case at.After(since):
-					since, seen = at, map[string]bool{key: true}
-				case seen[key]:
-					return true
-				default:
-					seen[key] = true
-				}
-				return each(message)
+				return !seen.add(message) || each(message)
 			})
 		}
 		cancel()
@@ -148,6 +139,37 @@ func (e *Engine) events(ctx context.Context, arguments filters.Args, since time.
 			return ctx.Err()
 		}
 	}
+}
+
+// eventKey tells events apart.
+type eventKey struct {
+	id     string
+	action events.Action
+	at     int64
+}
+
+// seenEvents remembers the latest events: more of them than an engine keeps,
+// which is 256.
+type seenEvents struct {
+	keys  map[eventKey]bool
+	order []eventKey
+}
+
+const seenLimit = 1024
+
+// add says whether the event is new.
+func (s *seenEvents) add(message events.Message) bool {
+	key := eventKey{message.Actor.ID, message.Action, message.TimeNano}
+	if s.keys[key] {
+		return false
+	}
+	s.keys[key] = true
+	s.order = append(s.order, key)
+	if len(s.order) > seenLimit {
+		delete(s.keys, s.order[0])
+		s.order = s.order[1:]
+	}
+	return true
 }
 
 func consume(messages <-chan events.Message, errs <-chan error, each func(events.Message) bool) error {

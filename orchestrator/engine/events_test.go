@@ -4,9 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/docker/docker/api/types/events"
 
 	"github.com/killpoint/killpoint/orchestrator/system"
 )
@@ -116,5 +126,105 @@ func TestEventsOfHealth(t *testing.T) {
 	expect(ActionHealthy)
 	if state, err := e.Inspect(ctx, id); err != nil || state.Health != "healthy" {
 		t.Errorf("state %+v, error %v", state, err)
+	}
+}
+
+// TestEventsSurviveABrokenConnection talks to the engine through a proxy that
+// cuts the first stream of events after one, the second after two, and so on.
+func TestEventsSurviveABrokenConnection(t *testing.T) {
+	ctx, e := with(t)
+	target, err := url.Parse(e.api.DaemonHost())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if target.Scheme != "unix" {
+		t.Skip("the proxy speaks to a socket")
+	}
+	var streams atomic.Int32
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(request *httputil.ProxyRequest) {
+			request.Out.URL.Scheme, request.Out.URL.Host = "http", "engine"
+		},
+		FlushInterval: -1,
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", target.Path)
+		}},
+		ErrorLog: log.New(io.Discard, "", 0),
+		ModifyResponse: func(response *http.Response) error {
+			if strings.HasSuffix(response.Request.URL.Path, "/events") {
+				response.Body = &fewEvents{response.Body, int(streams.Add(1))}
+			}
+			return nil
+		},
+	}
+	server := httptest.NewServer(proxy)
+	defer server.Close()
+	t.Setenv("DOCKER_HOST", "tcp://"+server.Listener.Addr().String())
+	far, err := Connect(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+
+	following, cancel := context.WithCancel(ctx)
+	defer cancel()
+	events, ready := make(chan Event, 100), make(chan struct{})
+	go func() {
+		_ = far.Events(following, map[string]string{"kpe.who": "broken"}, func() { close(ready) }, func(event Event) { events <- event })
+	}()
+	<-ready
+	id := create(t, labelled("broken"), "wait")
+	for range 3 {
+		if err := e.Start(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Kill(ctx, id, ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.WaitStopped(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		for _, want := range []Action{ActionStart, ActionKill, ActionDie} {
+			if event := next(t, events); event.Action != want {
+				t.Fatalf("event %s, want %s", event.Action, want)
+			}
+		}
+	}
+	if len(events) > 0 || streams.Load() < 4 {
+		t.Errorf("%d more events after the last, over %d connections", len(events), streams.Load())
+	}
+}
+
+// fewEvents is a stream of events that breaks after so many.
+type fewEvents struct {
+	io.ReadCloser
+	left int
+}
+
+func (f *fewEvents) Read(content []byte) (int, error) {
+	n, err := f.ReadCloser.Read(content)
+	for i, char := range content[:n] {
+		if char != '\n' {
+			continue
+		}
+		if f.left--; f.left == 0 {
+			return i + 1, io.ErrUnexpectedEOF
+		}
+	}
+	return n, err
+}
+
+func TestSeenEventsForgetsTheOldest(t *testing.T) {
+	seen := &seenEvents{keys: map[eventKey]bool{}}
+	message := func(at int) events.Message { return events.Message{Action: "die", TimeNano: int64(at)} }
+	for at := range seenLimit + 1 {
+		if !seen.add(message(at)) || seen.add(message(at)) {
+			t.Fatalf("event %d is not new, or is new twice", at)
+		}
+	}
+	if !seen.add(message(0)) || len(seen.keys) != seenLimit || len(seen.order) != seenLimit {
+		t.Errorf("%d keys and %d in order, want %d", len(seen.keys), len(seen.order), seenLimit)
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/mount"
 )
 
 // symlinkLimit is as many links as Linux follows in one path.
@@ -181,7 +180,7 @@ type placedFile struct {
 
 // putFile puts one file into a created container. Folders that are missing on
 // the way are made by the engine.
-func (e *Engine) putFile(ctx context.Context, id string, mounts []mount.Mount, file placedFile) error {
+func (e *Engine) putFile(ctx context.Context, id string, file placedFile) error {
 	header := &tar.Header{
 		Typeflag: tar.TypeReg, Mode: int64(file.mode.Perm()), Uid: file.uid, Gid: file.gid, Size: int64(len(file.content)),
 	}
@@ -201,17 +200,9 @@ func (e *Engine) putFile(ctx context.Context, id string, mounts []mount.Mount, f
 		}
 		content = io.LimitReader(opened, info.Size())
 	}
-	// Where the path lies in a mount, the archive must be unpacked there: the
-	// engine decides by the folder it is given whether it may be written to.
-	dir := "/"
-	for _, mounted := range mounts {
-		if within(mounted.Target, file.target) && len(mounted.Target) > len(dir) {
-			dir = path.Clean(mounted.Target)
-		}
-	}
-	header.Name = strings.TrimPrefix(strings.TrimPrefix(path.Clean(file.target), dir), "/")
+	header.Name = strings.TrimPrefix(path.Clean(file.target), "/")
 	header.Uname, header.Gname = "", "" // numbers are what counts in a container
-	return e.CopyTo(ctx, id, dir, tarStream(func(archive *tar.Writer) error {
+	return e.CopyTo(ctx, id, "/", tarStream(func(archive *tar.Writer) error {
 		if err := archive.WriteHeader(header); err != nil {
 			return err
 		}

@@ -85,13 +85,20 @@ const endOfLife = 20 * time.Second
 func (e *Engine) Logs(ctx context.Context, id string, cursor *Cursor, each func(Line)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	inspected, err := e.api.ContainerInspect(ctx, id)
-	if err != nil {
+	if err := e.readLife(ctx, id, cursor, each); err != nil {
 		return fmt.Errorf("follow the log of container %s: %w", short(id), containerError(err))
 	}
-	running := inspected.State.Running
-	if !running && !parseTime(inspected.State.FinishedAt).After(cursor.ended) {
-		return fmt.Errorf("follow the log of container %s: %w", short(id), ErrNotRunning)
+	return nil
+}
+
+func (e *Engine) readLife(ctx context.Context, id string, cursor *Cursor, each func(Line)) error {
+	inspected, err := e.api.ContainerInspect(ctx, id)
+	if err != nil {
+		return err
+	}
+	over := hasEnded(inspected, cursor)
+	if !over && !inspected.State.Running {
+		return ErrNotRunning
 	}
 	from := cursor.ended
 	if from.IsZero() {
@@ -101,10 +108,18 @@ func (e *Engine) Logs(ctx context.Context, id string, cursor *Cursor, each func(
 		engine: e, id: inspected.ID, cursor: cursor, terminal: inspected.Config.Tty,
 		lines: lineJoiner{each: each}, death: e.watchDeath(ctx, inspected.ID, from, cursor.ended),
 	}
-	if err := life.read(ctx, running); err != nil {
-		return fmt.Errorf("follow the log of container %s: %w", short(id), containerError(err))
+	if !over {
+		if err := life.follow(ctx); err != nil {
+			return err
+		}
 	}
-	return nil
+	return life.finish(ctx)
+}
+
+// hasEnded says whether the life that the cursor stands before is over, even
+// though the container may run again: the engine remembers the last death.
+func hasEnded(inspected container.InspectResponse, cursor *Cursor) bool {
+	return parseTime(inspected.State.FinishedAt).After(cursor.ended)
 }
 
 // life is one life of a container while its log is read.
@@ -115,29 +130,31 @@ type life struct {
 	terminal bool
 	lines    lineJoiner
 	death    *death
+	latest   time.Time // of the entries of this life
 }
 
 // errNextLife ends the reading of a log at the first entry of a later life.
 var errNextLife = errors.New("the next life began")
 
-// read follows the log until the life is over, then reads what was left of
-// it: an engine may end a stream it follows before the last entries are out.
-func (l *life) read(ctx context.Context, follow bool) error {
-	if follow {
-		following, stop := context.WithCancel(ctx)
-		defer stop()
-		// A stream that goes on though the process is dead must not hold us.
-		defer context.AfterFunc(l.death.known, func() {
-			timer := time.AfterFunc(endOfLife, stop)
-			context.AfterFunc(following, func() { timer.Stop() })
-		})()
-		err := l.pass(following, true)
-		switch {
-		case err == nil, errors.Is(err, errNextLife), ctx.Err() == nil && following.Err() != nil:
-		default:
-			return err
-		}
+// follow reads the log while the life lasts. The engine may end a stream that
+// it follows before the last entries are out: finish reads what is left.
+func (l *life) follow(ctx context.Context) error {
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	// A stream that goes on though the process is dead must not hold us.
+	defer context.AfterFunc(l.death.known, func() {
+		timer := time.AfterFunc(endOfLife, stop)
+		context.AfterFunc(following, func() { timer.Stop() })
+	})()
+	err := l.pass(following, true)
+	if errors.Is(err, errNextLife) || ctx.Err() == nil && following.Err() != nil {
+		return nil
 	}
+	return err
+}
+
+// finish waits for the death, and reads what has not been read up to it.
+func (l *life) finish(ctx context.Context) error {
 	died, err := l.death.wait(ctx)
 	if err != nil {
 		return err
@@ -159,13 +176,38 @@ func (l *life) pass(ctx context.Context, follow bool) error {
 			skip--
 			return nil
 		}
-		if died, ok := l.death.at(); ok && entry.at.After(died) {
+		died, known := l.death.at()
+		if !known && entry.at.Sub(l.latest) >= quickestRestart {
+			var err error
+			if died, known, err = l.deathBefore(ctx); err != nil {
+				return err
+			}
+		}
+		if known && entry.at.After(died) {
 			return errNextLife
 		}
+		l.latest = entry.at
 		l.cursor.pass(entry.at)
 		l.lines.add(entry)
 		return nil
 	})
+}
+
+// quickestRestart is less than any engine takes from a death to the first
+// line of the next life: its own restarts wait for 100 ms, and to start a
+// container takes longer than this.
+const quickestRestart = 40 * time.Millisecond
+
+// deathBefore asks whether the life was over before now. An entry after a
+// pause may be of the next life, and the event of the death, which comes on a
+// connection of its own, may not have been read yet.
+func (l *life) deathBefore(ctx context.Context) (died time.Time, over bool, err error) {
+	inspected, err := l.engine.api.ContainerInspect(ctx, l.id)
+	if err != nil || !hasEnded(inspected, l.cursor) {
+		return time.Time{}, false, err
+	}
+	died, err = l.death.wait(ctx)
+	return died, err == nil, err
 }
 
 // lineJoiner makes lines of entries: the engine cuts lines longer than 16 KiB
