@@ -54,45 +54,44 @@ type Broker struct {
 
 	mu       sync.Mutex
 	probe    *probe
-	probeErr error // why there is no probe: rabbitmqctl is used from then on
-	failures int
+	failures int // of the probe, in a row, where rabbitmqctl answered
 }
 
 // Open gives the broker whose container the shell runs commands in. Nothing
 // is asked of it before the first call.
 func Open(shell Shell) *Broker { return &Broker{shell: shell} }
 
-// maxProbeFailures is how often in a row a probe may fail to start before
-// rabbitmqctl is used instead: a broker that restarts fails it a few times.
+// maxProbeFailures is how often in a row a probe may fail to start where
+// rabbitmqctl answers, before it is not tried any more.
 const maxProbeFailures = 3
 
 // CreateVirtualHost adds a virtual host and gives the user every permission
 // in it. One that exists already is left as it is.
 func (b *Broker) CreateVirtualHost(ctx context.Context, name, user string) error {
 	answer, err := b.ask(ctx, "create", name, user)
-	if err == nil {
-		if answer != "ok" {
-			return fmt.Errorf("create virtual host %s: the broker says %s", name, answer)
-		}
-		return nil
+	switch {
+	case errors.Is(err, errNoProbe):
+		_, err = b.ctl(ctx, []string{"add_vhost", name}, []string{"set_permissions", "-p", name, user, ".*", ".*", ".*"})
+	case err == nil && answer != "ok":
+		err = fmt.Errorf("the broker says %s", answer)
 	}
-	if !errors.Is(err, errNoProbe) {
-		return fmt.Errorf("create virtual host %s: %w", name, err)
-	}
-	if _, err := b.ctl(ctx, "add_vhost", name); err != nil {
-		return fmt.Errorf("create virtual host %s: %w", name, err)
-	}
-	if _, err := b.ctl(ctx, "set_permissions", "-p", name, user, ".*", ".*", ".*"); err != nil {
+	if err != nil {
 		return fmt.Errorf("create virtual host %s: %w", name, err)
 	}
 	return nil
 }
 
 // DeleteVirtualHost removes a virtual host with its queues and connections.
+// One that is not there is no error.
 func (b *Broker) DeleteVirtualHost(ctx context.Context, name string) error {
-	_, err := b.ask(ctx, "delete", name)
-	if errors.Is(err, errNoProbe) {
-		_, err = b.ctl(ctx, "delete_vhost", name)
+	answer, err := b.ask(ctx, "delete", name)
+	switch {
+	case errors.Is(err, errNoProbe):
+		if _, err = b.ctl(ctx, []string{"delete_vhost", name}); err != nil && strings.Contains(err.Error(), "does not exist") {
+			err = nil
+		}
+	case err == nil && answer != "ok" && !strings.Contains(answer, "no_such_vhost"):
+		err = fmt.Errorf("the broker says %s", answer)
 	}
 	if err != nil {
 		return fmt.Errorf("delete virtual host %s: %w", name, err)
@@ -103,10 +102,9 @@ func (b *Broker) DeleteVirtualHost(ctx context.Context, name string) error {
 // Depths asks the queues of a virtual host how many messages they hold, and
 // gives those that were named, in the order in which they were named.
 func (b *Broker) Depths(ctx context.Context, virtualHost string, queues []string) ([]Depth, error) {
-	answer, err := b.ask(ctx, "depths", virtualHost)
+	answer, err := b.ask(ctx, append([]string{"depths", virtualHost}, queues...)...)
 	if errors.Is(err, errNoProbe) {
-		answer, err = b.ctl(ctx, "--quiet", "list_queues", "--no-table-headers", "-p", virtualHost, "name", "messages_ready", "messages_unacknowledged")
-		answer = strings.ReplaceAll(strings.TrimSpace(answer), "\n", ";")
+		answer, err = b.ctl(ctx, []string{"--quiet", "list_queues", "--no-table-headers", "-p", virtualHost, "name", "messages_ready", "messages_unacknowledged"})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ask depths of queues: %w", err)
@@ -136,34 +134,39 @@ func (b *Broker) Close() error {
 	return err
 }
 
-// ctl runs rabbitmqctl in the broker's container.
-func (b *Broker) ctl(ctx context.Context, arguments ...string) (string, error) {
-	stdout, stderr, code, err := b.shell.Exec(ctx, append([]string{"rabbitmqctl"}, arguments...))
-	if err != nil {
-		return "", fmt.Errorf("run rabbitmqctl: %w", err)
+// ctl runs rabbitmqctl in the broker's container, once with each of the
+// argument lists, and gives what the last one printed.
+func (b *Broker) ctl(ctx context.Context, calls ...[]string) (string, error) {
+	printed := ""
+	for _, arguments := range calls {
+		stdout, stderr, code, err := b.shell.Exec(ctx, append([]string{"rabbitmqctl"}, arguments...))
+		if err != nil {
+			return "", fmt.Errorf("run rabbitmqctl: %w", err)
+		}
+		if code != 0 {
+			return "", fmt.Errorf("rabbitmqctl %s: exit %d: %s", strings.Join(arguments, " "), code, strings.TrimSpace(stdout+stderr))
+		}
+		printed = stdout
 	}
-	if code != 0 {
-		return "", fmt.Errorf("rabbitmqctl %s: exit %d: %s", strings.Join(arguments, " "), code, strings.TrimSpace(stdout+stderr))
-	}
-	return stdout, nil
+	b.probeFailed()
+	return printed, nil
 }
 
-// parseDepths reads "name\tready\tunacked" joined by ";".
+// parseDepths reads a queue a line, "name\tready\tunacked". The figures are
+// the last two fields: a name may hold tabs.
 func parseDepths(text string) (map[string]Depth, error) {
 	depths := map[string]Depth{}
-	for line := range strings.SplitSeq(text, ";") {
-		if strings.TrimSpace(line) == "" {
-			continue
-		}
+	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\n' || r == '\r' }) {
 		var depth Depth
 		fields := strings.Split(line, "\t")
-		if len(fields) != 3 {
+		if len(fields) < 3 {
 			return nil, fmt.Errorf("read depth of a queue: %q has %d fields, want 3", line, len(fields))
 		}
-		if _, err := fmt.Sscan(fields[1]+" "+fields[2], &depth.Ready, &depth.Unacked); err != nil {
+		figures := fields[len(fields)-2:]
+		if _, err := fmt.Sscan(figures[0]+" "+figures[1], &depth.Ready, &depth.Unacked); err != nil {
 			return nil, fmt.Errorf("read depth of a queue: %q: %w", line, err)
 		}
-		depth.Queue, depth.Exists = fields[0], true
+		depth.Queue, depth.Exists = strings.Join(fields[:len(fields)-2], "\t"), true
 		depths[depth.Queue] = depth
 	}
 	return depths, nil

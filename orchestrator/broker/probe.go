@@ -13,15 +13,16 @@ var errNoProbe = errors.New("no probe in the broker's container")
 
 // The probe is an Erlang program that reads a request a line from standard
 // input, fields separated by tabs, and answers each with a line "= answer".
+// Depths of several queues stand in one answer, separated by carriage
+// returns: of the queues that were asked for, since a name may hold anything.
 // It calls what rabbitmqctl and the management plugin call on the node:
 // rabbit_vhost:put_vhost/5 (adds, waits until it runs, grants permissions),
 // rabbit_vhost:delete/2 and rabbit_amqqueue:info_all/2, which exist unchanged
 // from RabbitMQ 3.8 to 4.x. Other lines of its output (warnings of the
 // runtime) are passed over.
 const probeProgram = `
-Short = hd(string:split(element(2, inet:gethostname()), ".")),
-Named = os:getenv("RABBITMQ_NODENAME", "rabbit"),
-Node = list_to_atom(case lists:member($@, Named) of true -> Named; false -> Named ++ "@" ++ Short end),
+ok = io:setopts(standard_io, [{encoding, unicode}]),
+Node = list_to_atom(os:getenv("KILLPOINT_NODE")),
 Call = fun(Module, Function, Arguments) -> rpc:call(Node, Module, Function, Arguments, 15000) end,
 Binary = fun(Text) -> unicode:characters_to_binary(Text) end,
 Queue = fun(Info) ->
@@ -35,9 +36,11 @@ Answer = fun
     end;
   (["delete", Host]) ->
     io_lib:format("~0tp", [Call(rabbit_vhost, delete, [Binary(Host), <<"killpoint">>])]);
-  (["depths", Host]) ->
+  (["depths", Host | Names]) ->
+    Wanted = [Binary(Name) || Name <- Names],
+    Is = fun(Info) -> lists:member(element(4, proplists:get_value(name, Info)), Wanted) end,
     case Call(rabbit_amqqueue, info_all, [Binary(Host), [name, messages_ready, messages_unacknowledged]]) of
-      Infos when is_list(Infos) -> lists:join(";", [Queue(Info) || Info <- Infos]);
+      Infos when is_list(Infos) -> lists:join("\r", [Queue(Info) || Info <- Infos, Is(Info)]);
       Other -> io_lib:format("! ~0tp", [Other])
     end;
   (["ping"]) -> io_lib:format("~p", [Call(rabbit, is_running, [])])
@@ -54,15 +57,19 @@ end,
 Loop().
 `
 
-// The cookie is where the node keeps it; HOME differs from it when the
-// command runs as another user than the node.
+// The node is called as the broker's own scripts call it, and the cookie is
+// where the node keeps it; HOME differs from it when the command runs as
+// another user than the node.
 const probeScript = `
-name=kp$$
+if [ "$RABBITMQ_USE_LONGNAME" = true ]; then names=-name host=$(hostname -f); else names=-sname host=$(hostname -s); fi
+KILLPOINT_NODE=${RABBITMQ_NODENAME:-rabbit}
+case $KILLPOINT_NODE in *@*) ;; *) KILLPOINT_NODE=$KILLPOINT_NODE@$host ;; esac
+export KILLPOINT_NODE
 for file in "$HOME/.erlang.cookie" /var/lib/rabbitmq/.erlang.cookie; do
   if [ -r "$file" ]; then cookie=$(cat "$file"); break; fi
 done
 cookie=${RABBITMQ_ERLANG_COOKIE:-$cookie}
-exec erl -noshell -hidden -sname "$name" -setcookie "$cookie" +S 1 +SDio 1 +A 1 -kernel logger_level critical -eval "$0"
+exec erl -noshell -hidden $names "kp$$" -setcookie "$cookie" +S 1 +SDio 1 +A 1 -kernel logger_level critical -eval "$0"
 `
 
 type probe struct {
@@ -70,38 +77,46 @@ type probe struct {
 	answers *bufio.Reader
 }
 
-// ask sends one request to the probe, which it starts when there is none. An
-// error other than errNoProbe means that the broker did not answer: it may be
+// ask sends one request to the probe, which it starts when there is none.
+// errNoProbe means that no probe could be started and rabbitmqctl should be
+// asked; any other error, that the broker did not answer: it may be
 // restarting, and the next call starts a fresh probe.
 func (b *Broker) ask(ctx context.Context, fields ...string) (string, error) {
 	for _, field := range fields {
-		if strings.ContainsAny(field, "\t\n") {
-			return "", fmt.Errorf("%q has a tab or a newline", field)
+		if strings.ContainsAny(field, "\t\n\r") {
+			return "", fmt.Errorf("%q has a tab or a line break", field)
 		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.probeErr != nil {
-		return "", errNoProbe
-	}
-	if b.probe == nil {
-		if err := b.startProbe(ctx); err != nil {
+	for {
+		fresh := b.probe == nil
+		if fresh {
+			if err := b.startProbe(ctx); err != nil {
+				return "", err
+			}
+		}
+		answer, err := b.probe.ask(ctx, fields)
+		if err == nil {
+			if reason, failed := strings.CutPrefix(answer, "! "); failed {
+				return "", fmt.Errorf("the broker says %s", reason)
+			}
+			return answer, nil
+		}
+		b.probe.close()
+		b.probe = nil
+		// One of an earlier call may have died since, with its broker; every
+		// request can be sent twice.
+		if fresh || ctx.Err() != nil {
 			return "", err
 		}
 	}
-	answer, err := b.probe.ask(ctx, fields)
-	if err != nil {
-		b.probe.close()
-		b.probe = nil
-		return "", err
-	}
-	if reason, failed := strings.CutPrefix(answer, "! "); failed {
-		return "", fmt.Errorf("the broker says %s", reason)
-	}
-	return answer, nil
 }
 
 func (b *Broker) startProbe(ctx context.Context) error {
+	if b.failures >= maxProbeFailures {
+		return errNoProbe
+	}
 	// The stream outlives this call's context: it is closed by close.
 	stream, err := b.shell.Stream(context.WithoutCancel(ctx), []string{"sh", "-c", probeScript, probeProgram})
 	if err != nil {
@@ -117,14 +132,19 @@ func (b *Broker) startProbe(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("start probe: %w", ctx.Err())
 	}
-	if b.failures++; b.failures >= maxProbeFailures {
-		b.probeErr = fmt.Errorf("start probe: %q, %w", answer, err)
-		return errNoProbe
-	}
 	if err == nil {
 		err = fmt.Errorf("the node is not running: %s", answer)
 	}
-	return fmt.Errorf("start probe: %w", err)
+	return fmt.Errorf("%w: %w", errNoProbe, err)
+}
+
+// probeFailed counts that rabbitmqctl has answered what the probe could not.
+// Where both fail it is the broker that is down, which says nothing of the
+// probe.
+func (b *Broker) probeFailed() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failures++
 }
 
 // ask writes one request and reads its answer, or gives up with the context.
