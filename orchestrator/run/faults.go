@@ -30,6 +30,7 @@ type plannedFault struct {
 // injection does the planned faults, in order, beside the rest of the run.
 type injection struct {
 	run     *run
+	cancel  context.CancelFunc
 	working sync.WaitGroup
 	mu      sync.Mutex
 	err     error
@@ -56,12 +57,16 @@ func (r *run) plan() error {
 // armFaults arms the first fault and goes on with the others in the
 // background: each is armed when the one before has fired.
 func (r *run) armFaults(ctx context.Context) (*injection, error) {
-	i := &injection{run: r}
+	ctx, cancel := context.WithCancel(ctx)
+	i := &injection{run: r, cancel: cancel}
 	if len(r.planned) == 0 {
 		return i, nil
 	}
-	if err := r.planned[0].arm(r); err != nil {
-		return nil, err
+	// A time is counted from when the system is up; see work.
+	if first := r.planned[0]; first.planned.When.Kind != scenario.After {
+		if err := first.arm(r); err != nil {
+			return i, err
+		}
 	}
 	i.working.Go(func() { i.work(ctx) })
 	return i, nil
@@ -81,12 +86,9 @@ func (p *plannedFault) arm(r *run) error {
 
 func (i *injection) work(ctx context.Context) {
 	defer i.run.guard("do the planned faults")
-	for index, p := range i.run.planned {
-		if index > 0 {
-			if err := p.arm(i.run); err != nil {
-				i.fail(err)
-				return
-			}
+	for _, p := range i.run.planned {
+		if !i.arm(ctx, p) {
+			return
 		}
 		match, err := p.armed.Wait(ctx)
 		p.armed.Disarm()
@@ -97,6 +99,7 @@ func (i *injection) work(ctx context.Context) {
 		p.mu.Lock()
 		p.fired = true
 		p.mu.Unlock()
+		p.target.faulted.Store(true)
 		done, err := p.fault.Inject(ctx, p.target)
 		if err != nil {
 			i.missed(ctx, p, err)
@@ -105,6 +108,25 @@ func (i *injection) work(ctx context.Context) {
 		i.run.recorder.Add(history.Event{Kind: history.FaultDone, Service: p.planned.Service, Incarnation: p.target.now().incarnation, Fault: p.number, Text: done})
 		i.working.Go(func() { i.heal(ctx, p) })
 	}
+}
+
+// arm arms a fault that is not armed yet; false when the run ends first.
+func (i *injection) arm(ctx context.Context, p *plannedFault) bool {
+	if p.armed != nil {
+		return true
+	}
+	if p.number == 1 {
+		select {
+		case <-i.run.up:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	if err := p.arm(i.run); err != nil {
+		i.fail(err)
+		return false
+	}
+	return true
 }
 
 func (i *injection) heal(ctx context.Context, p *plannedFault) {
@@ -156,9 +178,9 @@ func (i *injection) failed() error {
 	return i.err
 }
 
-// finish waits for what is under way, which the end of the context has cut
-// short, and records the faults that never fired.
+// finish cuts short what is under way and records the faults that never fired.
 func (i *injection) finish() error {
+	i.cancel()
 	i.working.Wait()
 	for _, p := range i.run.planned {
 		if p.hasFired() {

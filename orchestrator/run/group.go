@@ -150,6 +150,9 @@ func (g *group) remove(ctx context.Context) {
 	made := g.made
 	g.made = engine.Things{}
 	g.mu.Unlock()
+	for _, s := range g.services {
+		s.stopFollowing() // what a container says while it is removed says nothing of the system
+	}
 	removing := errgroup.Group{}
 	removing.SetLimit(parallelCalls)
 	for _, container := range made.Containers {
@@ -162,9 +165,6 @@ func (g *group) remove(ctx context.Context) {
 	err := removing.Wait()
 	g.watching()
 	g.watched.Wait()
-	for _, s := range g.services {
-		s.stopFollowing()
-	}
 	made.Containers = nil
 	_, rest := removeThings(ctx, g.engine, made, func(map[string]string) bool { return true })
 	if err = errors.Join(err, rest); err != nil {

@@ -93,7 +93,7 @@ func (o *Orchestrator) Run(ctx context.Context, sc *scenario.Scenario, sys *syst
 		defer recorder.Watch(func(event history.Event) { o.options.OnEvent(sc.Name, event) })()
 	}
 	g := o.newGroup(id, sc.Name, sys, recorder)
-	r := &run{group: g, scenario: sc, facts: factsOf(sc)}
+	r := &run{group: g, scenario: sc, facts: factsOf(sc), up: make(chan struct{})}
 	r.do(ctx)
 	return recorder.History()
 }
@@ -106,6 +106,7 @@ type run struct {
 	broker   *brokerLink
 	planned  []*plannedFault
 	progress *progress
+	up       chan struct{} // closed when every service has been started
 	sent     []string // ids of the chunks that were confirmed; nil until read
 	depths   map[string]broker.Depth
 }
@@ -134,31 +135,32 @@ func (r *run) phases(ctx context.Context) error {
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
-	if err := r.startAll(ctx); err != nil {
+	// Faults are armed before anything starts: the moment of one may come
+	// while other services are still being started.
+	injecting, err := r.armFaults(ctx)
+	if err != nil {
 		return err
 	}
-	r.phase("running")
-	if err := r.workload(ctx); err != nil {
+	err = r.startAll(ctx)
+	if err == nil {
+		err = r.workload(ctx, injecting)
+	}
+	if err = errors.Join(err, injecting.finish()); err != nil {
 		return err
 	}
+	r.addWorkloadSpan()
 	r.phase("collecting")
 	return r.collect(ctx)
 }
 
-// workload does the faults while it waits for the end of the run. A run that
-// times out is over: that is for the checks, not trouble.
-func (r *run) workload(ctx context.Context) error {
+// workload waits for the end of the run. A run that times out is over: that
+// is for the checks, not trouble.
+func (r *run) workload(ctx context.Context, injecting *injection) error {
+	r.phase("running")
+	close(r.up)
 	timed, cancel := context.WithTimeout(ctx, time.Duration(r.scenario.Timeout))
 	defer cancel()
-	injecting, err := r.armFaults(timed)
-	if err != nil {
-		return err
-	}
-	err = r.awaitEnd(timed, injecting)
-	cancel()
-	err = errors.Join(err, injecting.finish())
-	r.addWorkloadSpan()
-	return err
+	return r.awaitEnd(timed, injecting)
 }
 
 func (r *run) phase(name string) { r.recorder.Add(history.Event{Kind: history.Phase, Text: name}) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/killpoint/killpoint/orchestrator/engine"
@@ -25,6 +26,9 @@ type service struct {
 	shared bool
 	// hasHealthcheck says whether the engine checks its health.
 	hasHealthcheck bool
+	// faulted is set once a planned fault was done to it: that it is down is
+	// then no reason to give up on it.
+	faulted atomic.Bool
 
 	lives     chan int // incarnations whose logs are to be followed
 	following sync.WaitGroup
@@ -224,7 +228,7 @@ func dependencyMet(other *service, dependency system.Dependency) func(serviceSta
 			}
 			return ended, nil
 		case system.Healthy:
-			if ended && !other.spec.Restart.Active() {
+			if ended && !other.spec.Restart.Active() && !other.faulted.Load() {
 				return false, fmt.Errorf("%s, which must be healthy before it, exited with %d", name, state.exitCode)
 			}
 			return state.healthy, nil
