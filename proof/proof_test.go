@@ -1,0 +1,160 @@
+package proof_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/killpoint/killpoint/orchestrator/engine"
+	"github.com/killpoint/killpoint/orchestrator/system"
+	"github.com/killpoint/killpoint/proof"
+)
+
+const root = ".."
+
+// workerImage is what make images builds: variants are put on top of it.
+const workerImage = "killpoint/worker:local"
+
+// killpoint builds the command that people use.
+func killpoint(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "killpoint")
+	build := exec.Command("go", "build", "-o", binary, "./orchestrator")
+	build.Dir = root
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build killpoint: %v\n%s", err, output)
+	}
+	return binary
+}
+
+// result is the part of killpoint's JSON that is looked at here.
+type result struct {
+	Scenarios []struct {
+		Outcome string
+		Reasons []string
+		Checks  []struct {
+			Check    string
+			Findings []struct {
+				Kind string
+				Text string
+				Rows []struct{ Chunk, Text, File string }
+			}
+		}
+	}
+}
+
+// run runs killpoint with its result as JSON, and gives its exit code.
+func run(t *testing.T, binary string, arguments ...string) (code int, got result, output string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "result.json")
+	command := exec.Command(binary, append([]string{"run", "--json", file}, arguments...)...)
+	command.Dir = root
+	var both bytes.Buffer
+	command.Stdout, command.Stderr = &both, &both
+	err := command.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("killpoint wrote no result: %v\n%s", err, both.String())
+	}
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	return command.ProcessState.ExitCode(), got, both.String()
+}
+
+// image builds a variant's worker and puts it into an image of its own.
+func image(t *testing.T, e *engine.Engine, variant proof.Variant) string {
+	t.Helper()
+	context := t.TempDir()
+	if err := variant.Build(t.Context(), mustAbs(t, root), t.TempDir(), filepath.Join(context, "worker")); err != nil {
+		t.Fatal(err)
+	}
+	dockerfile := "FROM " + workerImage + "\nCOPY worker /app/worker\n"
+	tag := "killpoint/proof:" + variant.Name
+	spec := engine.BuildSpec{Build: system.Build{Context: context, DockerfileInline: dockerfile}, Tag: tag}
+	if _, err := e.Build(t.Context(), spec, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// The test's context has ended by now.
+		if err := e.RemoveImage(t.Context(), tag); err != nil && t.Context().Err() == nil {
+			t.Error(err)
+		}
+	})
+	return tag
+}
+
+func mustAbs(t *testing.T, path string) string {
+	t.Helper()
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return absolute
+}
+
+// Every variant fails the scenario that it names with exit code 1, and with
+// the findings that it names, rows included.
+func TestVariantsAreCaught(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds images and runs scenarios")
+	}
+	variants, err := proof.Load("variants")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(variants) < 4 {
+		t.Fatalf("found %d variants, want at least the four of worker-2", len(variants))
+	}
+	e, err := engine.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	binary := killpoint(t)
+	for _, variant := range variants {
+		t.Run(variant.Name, func(t *testing.T) {
+			arguments := []string{variant.Scenario, "--env", "WORKER_2_IMAGE=" + image(t, e, variant)}
+			for name, value := range variant.Env {
+				arguments = append(arguments, "--env", name+"="+value)
+			}
+			code, got, output := run(t, binary, arguments...)
+			if code != 1 || len(got.Scenarios) != 1 {
+				t.Fatalf("%s\nexit code %d, want 1\n%s", variant.Mistake, code, output)
+			}
+			for _, kind := range variant.Finds {
+				if !found(got, kind) {
+					t.Errorf("%s\nno finding of kind %q that names its rows\n%s", variant.Mistake, kind, output)
+				}
+			}
+			if !strings.Contains(output, variant.Says) {
+				t.Errorf("%s\nthe result does not say %q\n%s", variant.Mistake, variant.Says, output)
+			}
+		})
+	}
+}
+
+// found says whether there is a finding of the kind that names rows, or the
+// chunk where what is lost is a verdict.
+func found(got result, kind string) bool {
+	for _, check := range got.Scenarios[0].Checks {
+		for _, finding := range check.Findings {
+			if finding.Kind == kind && slices.ContainsFunc(finding.Rows, func(row struct{ Chunk, Text, File string }) bool {
+				return row.Chunk != "" || row.Text != ""
+			}) {
+				return true
+			}
+		}
+	}
+	return false
+}
