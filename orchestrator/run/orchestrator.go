@@ -107,7 +107,7 @@ type run struct {
 	planned  []*plannedFault
 	progress *progress
 	up       chan struct{} // closed when every service has been started
-	sent     []string // ids of the chunks that were confirmed; nil until read
+	sent     []string      // ids of the chunks that were confirmed; nil until read
 	depths   map[string]broker.Depth
 }
 
