@@ -43,7 +43,31 @@ func oldDirectories() []old {
 		file0: {"1,p", "10,a", "10,a", "11,b", "12,c"},
 		file1: {"13,d", "14,e"},
 	}
+	twin := delivery{"twin", "A", x.rows}
+	twice := map[string][]string{
+		file0: {"1,p", "10,a", "10,a", "11,b", "11,b", "12,c", "12,c"},
+		file1: {"13,d", "13,d"},
+	}
 	return []old{
+		{
+			name:        "killed in a line, and two chunks with these rows come",
+			files:       map[string]string{file0: "1,p\n10,a\n11,b\n12"},
+			processed:   "p\n",
+			written:     "0:p\n",
+			redelivered: []delivery{twin, x},
+			want:        twice,
+			repairs:     1,
+		},
+		{
+			name:        "killed in the line of the partition, and two chunks with these rows come",
+			files:       map[string]string{file0: "1,p\n10,a\n11,b\n12,c\n"},
+			processed:   "p\n",
+			written:     "0:p\n0:",
+			redelivered: []delivery{x, twin},
+			want:        twice,
+			skipped:     map[string][]int{"x": {0}},
+			repairs:     1,
+		},
 		{
 			name:        "closed well",
 			files:       map[string]string{file0: "1,p\n"},

@@ -170,7 +170,10 @@ func TestCrashAtEveryOperation(t *testing.T) {
 
 func crashEverywhere(t *testing.T, durability partition.Durability, steps []step) {
 	seeds, nestedSeeds, stride := 3, 0, 12
-	if *exhaustive {
+	switch {
+	case underRace:
+		seeds, stride = 1, 50
+	case *exhaustive:
 		seeds, nestedSeeds, stride = 20, 2, 1
 	}
 	disk := crashfs.New()
@@ -241,53 +244,133 @@ func crashEverywhere(t *testing.T, durability partition.Durability, steps []step
 
 // TestErrorAtEveryOperation lets each operation of a workload fail once, with
 // an error that goes away again, and checks that the manager either goes on or
-// says that it must be opened again, and that nothing is lost or doubled.
+// says that it must be opened again, and that nothing is lost or doubled: when
+// the worker tries again at once, and when it goes on to other things and is
+// killed or loses its power somewhere later.
 func TestErrorAtEveryOperation(t *testing.T) {
-	broken := errors.New("input/output error")
 	clean := crashfs.New()
 	var allowed []model
 	steps := workload()
 	if err := play(options(clean, partition.Power), steps, &allowed); err != nil {
 		t.Fatal(err)
 	}
-	failed, stopped := 0, 0
+	failed := 0
 	for at := 1; at <= clean.Operations(); at++ {
-		for _, half := range []bool{false, true} {
-			disk := crashfs.New()
-			var point crashfs.Op
-			disk.Before = func(op crashfs.Op) *crashfs.Fault {
-				if op.Number != at {
-					return nil
+		for _, done := range []bool{false, true} {
+			for _, persistent := range []bool{true, false} {
+				if underRace && at%3 != 0 {
+					continue
 				}
-				point = op
-				fault := &crashfs.Fault{Err: broken}
-				if half {
-					fault.Keep = len(op.Data)
+				disk := crashfs.New()
+				var point crashfs.Op
+				disk.Before = func(op crashfs.Op) *crashfs.Fault {
+					if op.Number != at {
+						return nil
+					}
+					point = op
+					fault := &crashfs.Fault{Err: errInjected, Done: done}
+					if done {
+						fault.Keep = len(op.Data)
+					}
+					return fault
 				}
-				return fault
-			}
-			err := playThrough(options(disk, partition.Power), steps)
-			if err != nil {
-				t.Fatalf("%s fails (all bytes kept: %v): %v", point, half, err)
-			}
-			failed++
-			if point.Kind == crashfs.Sync {
-				stopped++
+				worker := worker{options: options(disk, partition.Power), disk: disk, persistent: persistent}
+				if err := worker.play(steps); err != nil {
+					t.Fatalf("%s fails (done all the same: %v; tried again: %v): %v", point, done, persistent, err)
+				}
+				failed++
 			}
 		}
 	}
-	t.Logf("%d failures injected, %d of them syncs", failed, stopped)
+	t.Logf("%d failures injected", failed)
 }
 
-// playThrough runs a workload as a worker would whose operations may fail: it
-// tries a failed step once more, and after ErrFailed it closes and opens.
-// After every success the files must hold one of the states that the failures
-// before allow.
-func playThrough(o partition.Options, steps []step) error {
-	disk := o.FS.(*crashfs.FS)
-	allowed := []model{newModel()}
-	m, err := openStubbornly(o)
-	if err != nil {
+// TestCrashAfterAFailedSync lets each sync of a workload fail, which leaves
+// bytes in the page cache that no later sync writes, and crashes the recovery
+// that follows at every operation.
+func TestCrashAfterAFailedSync(t *testing.T) {
+	steps := workload()
+	everything := allDeliveries(steps)
+	list := []aftermath{powerLoss(crashfs.Nothing{}), seededLoss(1)}
+	syncs, states := 0, 0
+	for at := 1; ; at++ {
+		disk := crashfs.New()
+		o := options(disk, partition.Power)
+		seen, hit := 0, false
+		disk.Before = func(op crashfs.Op) *crashfs.Fault {
+			if op.Kind != crashfs.Sync {
+				return nil
+			}
+			if seen++; seen != at {
+				return nil
+			}
+			hit = true
+			return &crashfs.Fault{Err: errInjected}
+		}
+		var allowed []model
+		err := play(o, steps, &allowed)
+		if !hit {
+			break
+		}
+		if !errors.Is(err, errInjected) {
+			t.Fatalf("sync %d fails: the workload ends with %v", at, err)
+		}
+		syncs++
+		judged := map[uint64]bool{}
+		again := disk.Clone()
+		again.Before = func(op crashfs.Op) *crashfs.Fault {
+			if !op.Kind.Changes() {
+				return nil
+			}
+			eachCrash(again, op, list, func(name string, after *crashfs.FS) {
+				if print := after.Fingerprint(); judged[print] {
+					return
+				} else {
+					judged[print] = true
+				}
+				states++
+				if err := judge(after, o, allowed, everything); err != nil {
+					t.Fatalf("sync %d fails, and in the recovery after it: %s: %v", at, name, err)
+				}
+			})
+			return nil
+		}
+		recovering := o
+		recovering.FS = again
+		m := mustOpen(t, recovering)
+		again.Before = nil
+		found, err := choose(again, allowed)
+		if err != nil {
+			t.Fatalf("sync %d fails: %v", at, err)
+		}
+		mustWrite(t, m, delivery{"next", "A", []row{{0, "8,next"}}})
+		found, _ = found.apply([]delivery{{"next", "A", []row{{0, "8,next"}}}})
+		if err := judge(again.Crash(crashfs.Nothing{}), o, []model{found}, everything); err != nil {
+			t.Fatalf("sync %d fails, and the power after one more group: %v", at, err)
+		}
+	}
+	t.Logf("%d failed syncs, %d states after crashes of their recoveries", syncs, states)
+	if syncs < 20 || states < syncs {
+		t.Error("too few failures to prove anything")
+	}
+}
+
+// worker goes through a workload with a manager whose operations may fail.
+type worker struct {
+	options    partition.Options
+	disk       *crashfs.FS
+	m          *partition.Manager
+	allowed    []model
+	persistent bool // tries a failed step again at once
+	troubled   bool // something failed before
+}
+
+// play runs a workload. After ErrFailed it closes and opens. After every
+// success the files must hold one of the states that the failures before
+// allow, and after the first failure they must do so after crashes, too.
+func (w *worker) play(steps []step) (err error) {
+	w.allowed = []model{newModel()}
+	if w.m, err = openStubbornly(w.options); err != nil {
 		return err
 	}
 	for number, s := range steps {
@@ -295,43 +378,56 @@ func playThrough(o partition.Options, steps []step) error {
 			if attempt == 3 {
 				return fmt.Errorf("step %d does not succeed: %w", number, err)
 			}
-			if s.reopen {
-				m.Close()
-				m, err = openStubbornly(o)
-			} else if s.checkpoint {
-				err = m.Checkpoint(context.Background())
-			} else {
-				var results []partition.Result
-				results, err = m.Write(context.Background(), chunksOf(s.group))
-				if err == nil {
-					allowed = agreeing(allowed, s.group, results)
-				} else {
-					allowed = with(allowed, s.group)
-				}
-			}
-			if err == nil {
-				found, err := choose(disk, allowed)
-				if err != nil {
-					return fmt.Errorf("after step %d: %w", number, err)
-				}
-				allowed = []model{found}
-				break
-			}
+			err = w.step(s)
+			w.troubled = w.troubled || err != nil
 			if errors.Is(err, partition.ErrFailed) {
-				if _, again := m.Write(context.Background(), nil); !errors.Is(again, partition.ErrFailed) {
+				if _, again := w.m.Write(context.Background(), nil); !errors.Is(again, partition.ErrFailed) {
 					return fmt.Errorf("a write after a failed sync returned %v, want ErrFailed", again)
 				}
-				m.Close()
-				if m, err = openStubbornly(o); err != nil {
+				w.m.Close()
+				if w.m, err = openStubbornly(w.options); err != nil {
 					return err
 				}
+				continue
+			}
+			if err == nil || !w.persistent {
+				break
+			}
+		}
+		if err == nil {
+			found, err := choose(w.disk, w.allowed)
+			if err != nil {
+				return fmt.Errorf("after step %d: %w", number, err)
+			}
+			w.allowed = []model{found}
+		}
+		if w.troubled && !w.persistent {
+			if err := judge(w.disk.Crash(crashfs.Nothing{}), w.options, w.allowed, allDeliveries(steps)); err != nil {
+				return fmt.Errorf("power loss after step %d: %w", number, err)
 			}
 		}
 	}
-	m.Close()
-	after := disk.Crash(crashfs.Nothing{})
-	o.FS = after
-	return judge(after, o, allowed, allDeliveries(steps))
+	w.m.Close()
+	return judge(w.disk.Crash(crashfs.Nothing{}), w.options, w.allowed, allDeliveries(steps))
+}
+
+func (w *worker) step(s step) error {
+	switch {
+	case s.reopen:
+		w.m.Close()
+		m, err := openStubbornly(w.options)
+		w.m = m
+		return err
+	case s.checkpoint:
+		return w.m.Checkpoint(context.Background())
+	}
+	results, err := w.m.Write(context.Background(), chunksOf(s.group))
+	if err != nil {
+		w.allowed = with(w.allowed, s.group)
+		return err
+	}
+	w.allowed = agreeing(w.allowed, s.group, results)
+	return nil
 }
 
 // openStubbornly opens, and once more when that fails.

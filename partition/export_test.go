@@ -64,12 +64,3 @@ var (
 	ParseFileName = parseFileName
 	FileName      = fileName
 )
-
-// NewMemoryIDs is the set of ids that a manager holds.
-func NewMemoryIDs() interface {
-	has(string) bool
-	add(string)
-	len() int
-} {
-	return newMemoryIDs()
-}

@@ -23,7 +23,7 @@ func TestRandomLives(t *testing.T) {
 			disk:       crashfs.New(),
 			allowed:    []model{newModel()},
 			durability: rapid.SampledFrom([]partition.Durability{partition.Power, partition.Power, partition.Process}).Draw(t, "durability"),
-			journal:    int64(rapid.SampledFrom([]int{1 << 10, 1 << 12, 1 << 20}).Draw(t, "journal")),
+			journal:    int64(rapid.SampledFrom([]int{1 << 10, 1 << 12, 1 << 14}).Draw(t, "journal")),
 			handles:    rapid.IntRange(1, 6).Draw(t, "handles"),
 		}
 		l.start()

@@ -119,10 +119,32 @@ func TestRecoveryCutsWhatNobodyCommitted(t *testing.T) {
 	disk.Put(path, contents+"99,by hand")
 	m = mustOpen(t, options(disk, partition.Power))
 	expectFiles(t, disk, []delivery{first})
+	expectFiles(t, disk.Crash(crashfs.Nothing{}), []delivery{first})
 	want := []partition.Repair{{File: path, Offset: int64(len(contents)), Fragment: "99,by hand", Dropped: 10}}
 	if difference := cmp.Diff(want, m.Recovery().Repaired); difference != "" {
 		t.Errorf("repairs (-want +got):\n%s", difference)
 	}
+}
+
+// TestMissingDirectoryIsMadeDurably: the partition directory went missing
+// before anything was written to it.
+func TestMissingDirectoryIsMadeDurably(t *testing.T) {
+	disk := crashfs.New()
+	mustClose(t, mustOpen(t, options(disk, partition.Power)))
+	if err := disk.Rename(dataDir, "/data/elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.SyncDir("/data"); err != nil {
+		t.Fatal(err)
+	}
+	m := mustOpen(t, options(disk, partition.Power))
+	mustWrite(t, m, first)
+	if err := m.Checkpoint(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	after := disk.Crash(crashfs.Nothing{})
+	mustOpen(t, options(after, partition.Power))
+	expectFiles(t, after, []delivery{first})
 }
 
 // closed returns a disk with two chunks, cleanly closed.

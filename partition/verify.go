@@ -61,27 +61,43 @@ func Verify(o Options) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	for range verifyAttempts {
-		before, err := loadJournal(o.FS, o.StateDir)
+	for attempt := 1; ; attempt++ {
+		report, busy, err := look(o)
+		switch {
+		case attempt == verifyAttempts && busy:
+			err = ErrBusy
+		case busy, attempt < verifyAttempts && errors.Is(err, ErrCorrupt):
+			// A journal that is being written can look damaged.
+			continue
+		}
 		if err != nil {
 			return Report{}, fmt.Errorf("verify partitions: %w", err)
 		}
-		if !before.found {
-			return Report{}, fmt.Errorf("verify partitions: no journal in %s; open the directory once with a writer", o.StateDir)
-		}
-		v := newVerifier(o, before)
-		if err := v.run(before); err != nil {
-			return Report{}, fmt.Errorf("verify partitions: %w", err)
-		}
-		after, err := loadJournal(o.FS, o.StateDir)
-		if err != nil {
-			return Report{}, fmt.Errorf("verify partitions: %w", err)
-		}
-		if after.slot.last.sequence == before.slot.last.sequence && after.slot.generation == before.slot.generation {
-			return v.report, nil
-		}
+		return report, nil
 	}
-	return Report{}, fmt.Errorf("verify partitions: %w", ErrBusy)
+}
+
+// look reads everything once. busy: the journal changed meanwhile, so the
+// report means nothing.
+func look(o Options) (report Report, busy bool, err error) {
+	before, err := loadJournal(o.FS, o.StateDir)
+	if err != nil {
+		return Report{}, false, err
+	}
+	if !before.found {
+		return Report{}, false, fmt.Errorf("no journal in %s; open the directory once with a writer", o.StateDir)
+	}
+	v := newVerifier(o, before)
+	if err := v.run(before); err != nil {
+		return Report{}, false, err
+	}
+	after, err := loadJournal(o.FS, o.StateDir)
+	if err != nil {
+		return Report{}, false, err
+	}
+	last := before.slot.last
+	busy = after.slot.last.sequence != last.sequence || after.slot.generation != last.generation
+	return v.report, busy, nil
 }
 
 // verifier holds what should be there, from the journal, and what was found.

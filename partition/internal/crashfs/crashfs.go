@@ -77,6 +77,8 @@ type Fault struct {
 	// Keep is how many bytes of a read or write are done. With a nil Err the
 	// operation is short; with Keep at the full length it is as usual.
 	Keep int
+	// Done lets a renaming that reports Err happen all the same.
+	Done bool
 	// Crash makes this operation, after Keep bytes, and all later ones fail
 	// with ErrCrashed.
 	Crash bool
@@ -253,8 +255,9 @@ func (f *FS) add(name string, n *node) (*node, error) {
 }
 
 func (f *FS) Rename(oldname, newname string) error {
-	if _, err := f.begin(Op{Kind: Rename, Name: newname}); err != nil {
-		return err
+	fault, failure := f.begin(Op{Kind: Rename, Name: newname})
+	if failure != nil && !fault.Done {
+		return failure
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -267,7 +270,7 @@ func (f *FS) Rename(oldname, newname string) error {
 		return err
 	}
 	parent.change(nameChange{name: filepath.Base(newname), node: n, from: filepath.Base(oldname)})
-	return nil
+	return failure
 }
 
 func (n *node) change(c nameChange) {
