@@ -39,8 +39,11 @@ func saveFile(name string) (*savedFile, error) {
 	return saved, err
 }
 
-// restore makes the file again.
+// restore makes the file again. A name that is taken, by a file whose end did not survive, passes to it.
 func (s *savedFile) restore(name string) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	var err error
 	switch {
 	case s.mode.IsDir():
@@ -137,6 +140,9 @@ func (c *change) redoAt(name string) error {
 	case kindCreate, kindMkdir:
 		switch {
 		case c.link:
+			if err := os.Remove(c.other); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
 			return os.Link(name, c.other)
 		case c.saved == nil:
 			return os.ErrNotExist // the call had failed

@@ -26,6 +26,8 @@ type powerModel struct {
 	used    int64
 	nextID  int64
 	changes []*change
+	files   map[fileKey]file
+	made    file // the number that was given last
 	// broken says why the history is not complete, once it is not.
 	broken error
 }
@@ -35,21 +37,42 @@ func newPowerModel(plan interpose.PowerLoss) *powerModel {
 	if limit == 0 {
 		limit = defaultHistory
 	}
-	return &powerModel{limit: limit}
+	return &powerModel{limit: limit, files: make(map[fileKey]file)}
 }
 
-// fileKey tells files apart, whatever their names.
+// file numbers files from 1, whatever their names. An inode's number will not do: it is given to another file soon after the first is gone.
+type file int
+
+// fileKey is how the system tells files apart that exist at the same time.
 type fileKey struct{ device, inode uint64 }
 
 func keyOf(st unix.Stat_t) fileKey { return fileKey{uint64(st.Dev), st.Ino} }
+
+// file numbers a file that exists.
+func (m *powerModel) file(st unix.Stat_t) file {
+	number := m.files[keyOf(st)]
+	if number == 0 {
+		m.made++
+		number = m.made
+		m.files[keyOf(st)] = number
+	}
+	return number
+}
+
+// retire forgets the identity of a file that is about to lose a name, if it is the last one.
+func (m *powerModel) retire(st unix.Stat_t) {
+	if st.Nlink <= 1 || st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		delete(m.files, keyOf(st))
+	}
+}
 
 // change is one un-synced change.
 type change struct {
 	id    int64
 	kind  kind
-	file  fileKey // that it changes, or names; zero for a file that is only being made
-	path  string  // the name, as it is when the change is made and all later ones are undone
-	other string  // the new name of a rename or link
+	file  file   // that it changes, or names; zero for one that is only being made
+	path  string // the name, as it is when the change is made and all later ones are undone
+	other string // the new name of a rename or link
 
 	// A change of contents.
 	offset  int64
@@ -110,11 +133,9 @@ func (m *powerModel) list() []interpose.Unsynced {
 // adopt finds out the identity of files that were being made when their change was noted.
 func (m *powerModel) adopt() {
 	for _, c := range m.changes {
-		if c.kind == kindCreate && c.file == (fileKey{}) {
-			var st unix.Stat_t
-			if unix.Lstat(c.newName(), &st) == nil {
-				c.file = keyOf(st)
-			}
+		var st unix.Stat_t
+		if c.file == 0 && unix.Lstat(c.newName(), &st) == nil {
+			c.file = m.file(st)
 		}
 	}
 }
@@ -123,8 +144,8 @@ func (m *powerModel) adopt() {
 func (m *powerModel) syncAll() { m.changes, m.used = nil, 0 }
 
 // syncFile makes the contents of a file durable.
-func (m *powerModel) syncFile(file fileKey) {
-	m.drop(func(c *change) bool { return !c.named() && c.file == file })
+func (m *powerModel) syncFile(synced file) {
+	m.drop(func(c *change) bool { return !c.named() && c.file == synced })
 }
 
 // syncDirectory makes the names of a directory durable.
@@ -262,15 +283,35 @@ func redo(changes []*change, survive map[int64]bool) (lost []int64, err error) {
 			continue
 		}
 		if c.named() {
-			names[c.file] = c.newName()
+			rename(names, c)
 		}
 	}
 	return lost, nil
 }
 
+// rename follows a change of names. What had the new name before has none any more.
+func rename(names map[file]string, c *change) {
+	switch {
+	case c.exchange:
+		for other, name := range names {
+			names[other] = exchanged(name, c.path, c.other)
+		}
+		return
+	case c.kind == kindUnlink:
+		delete(names, c.file)
+		return
+	}
+	for other, name := range names {
+		if name == c.newName() && !c.link {
+			delete(names, other)
+		}
+	}
+	names[c.file] = c.newName()
+}
+
 // namesBefore is each file's name before the first of the changes; a file that they make has none.
-func namesBefore(changes []*change) map[fileKey]string {
-	names, made := make(map[fileKey]string), make(map[fileKey]bool)
+func namesBefore(changes []*change) map[file]string {
+	names, made := make(map[file]string), make(map[file]bool)
 	for _, c := range changes {
 		if c.kind == kindCreate && !c.link {
 			made[c.file] = true

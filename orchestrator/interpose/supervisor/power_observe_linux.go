@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path"
 
 	"golang.org/x/sys/unix"
@@ -60,7 +59,7 @@ func (e *engine) noteSync(t *thread, op *operation) error {
 		e.power.syncDirectory(op.place.path)
 		return nil
 	}
-	e.power.syncFile(keyOf(st))
+	e.power.syncFile(e.power.file(st))
 	return nil
 }
 
@@ -83,14 +82,14 @@ func (e *engine) noteWrite(t *thread, op *operation, limit int64) error {
 	}
 	if op.synced || flags&unix.O_DSYNC != 0 {
 		// With its data go the file's earlier changes, which is more than some systems do.
-		e.power.syncFile(keyOf(st))
+		e.power.syncFile(e.power.file(st))
 		return nil
 	}
 	old, err := readRange(t, op, offset, min(offset+int64(len(data)), st.Size))
 	if err != nil {
 		return err
 	}
-	e.power.add(&change{kind: kindWrite, file: keyOf(st), path: op.place.path, offset: offset, data: data, old: old, oldSize: st.Size})
+	e.power.add(&change{kind: kindWrite, file: e.power.file(st), path: op.place.path, offset: offset, data: data, old: old, oldSize: st.Size})
 	return nil
 }
 
@@ -144,7 +143,7 @@ func (e *engine) noteTruncate(t *thread, op *operation) error {
 	if err != nil {
 		return err
 	}
-	e.power.add(&change{kind: kindTruncate, file: keyOf(st), path: op.place.path, offset: min(length, st.Size), newSize: length, old: old, oldSize: st.Size})
+	e.power.add(&change{kind: kindTruncate, file: e.power.file(st), path: op.place.path, offset: min(length, st.Size), newSize: length, old: old, oldSize: st.Size})
 	return nil
 }
 
@@ -167,7 +166,8 @@ func (e *engine) noteUnlink(op *operation) error {
 	if err != nil {
 		return err
 	}
-	e.power.add(&change{kind: kindUnlink, file: keyOf(st), path: op.place.path, saved: saved})
+	e.power.add(&change{kind: kindUnlink, file: e.power.file(st), path: op.place.path, saved: saved})
+	e.power.retire(st)
 	return nil
 }
 
@@ -176,8 +176,9 @@ func (e *engine) noteRename(op *operation) error {
 	if op.other == nil || unix.Lstat(op.place.path, &st) != nil || op.place == op.other {
 		return nil // the call fails, or does nothing
 	}
-	c := &change{kind: kindRename, file: keyOf(st), path: op.place.path, other: op.other.path, exchange: op.mode&unix.RENAME_EXCHANGE != 0}
-	_, err := os.Lstat(op.other.path)
+	c := &change{kind: kindRename, file: e.power.file(st), path: op.place.path, other: op.other.path, exchange: op.mode&unix.RENAME_EXCHANGE != 0}
+	var replaced unix.Stat_t
+	err := unix.Lstat(op.other.path, &replaced)
 	switch {
 	case err == nil && op.mode&unix.RENAME_NOREPLACE != 0:
 		return nil
@@ -185,6 +186,7 @@ func (e *engine) noteRename(op *operation) error {
 		if c.saved, err = saveFile(op.other.path); err != nil {
 			return err
 		}
+		e.power.retire(replaced)
 	}
 	e.power.add(c)
 	return nil

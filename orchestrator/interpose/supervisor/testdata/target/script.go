@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// script: DIRECTORY STEP... makes each step, which is written with commas: make,F; write,F,OFFSET,TEXT; cut,F,LENGTH; rename,F,G; unlink,F; sync,F; and sync for the directory.
+func script(arguments []string) error {
+	if err := os.Chdir(arguments[0]); err != nil {
+		return err
+	}
+	for _, step := range arguments[1:] {
+		if err := scriptStep(strings.Split(step, ",")); err != nil {
+			return fmt.Errorf("%s: %w", step, err)
+		}
+	}
+	return nil
+}
+
+func scriptStep(step []string) error {
+	switch step[0] {
+	case "rename":
+		return unix.Rename(step[1], step[2])
+	case "unlink":
+		return unix.Unlink(step[1])
+	}
+	name, flags := ".", unix.O_RDONLY
+	if len(step) > 1 {
+		name, flags = step[1], unix.O_WRONLY
+	}
+	if step[0] == "make" {
+		flags |= unix.O_CREAT | unix.O_EXCL
+	}
+	file, err := unix.Open(name, flags, 0o640)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(file)
+	switch step[0] {
+	case "write":
+		_, err = unix.Pwrite(file, []byte(step[3]), int64(number(step[2])))
+	case "cut":
+		err = unix.Ftruncate(file, int64(number(step[2])))
+	case "sync":
+		err = unix.Fsync(file)
+	}
+	return err
+}
