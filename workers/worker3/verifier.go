@@ -82,6 +82,10 @@ func NewVerifier(dir string, partitions int, patience time.Duration, log func(st
 	return v, nil
 }
 
+func (v *Verifier) path(client string, partition int) string {
+	return filepath.Join(v.dir, fmt.Sprintf("%s-users-partition-%03d.csv", client, partition))
+}
+
 func (v *Verifier) follower(name string) *follower {
 	f := v.files[name]
 	if f == nil {
@@ -98,8 +102,7 @@ func (v *Verifier) split(c chunk.Chunk) []block {
 	for _, row := range c.Rows {
 		p := chunk.Partition(row.UserID, v.partitions)
 		if byPartition[p] == nil {
-			name := fmt.Sprintf("%s-users-partition-%03d.csv", c.Client, p)
-			byPartition[p] = &block{partition: p, file: v.follower(filepath.Join(v.dir, name))}
+			byPartition[p] = &block{partition: p, file: v.follower(v.path(c.Client, p))}
 			blocks = append(blocks, byPartition[p])
 		}
 		b := byPartition[p]
@@ -169,7 +172,16 @@ func (v *Verifier) follow(f *follower) error {
 	return err
 }
 
+// own gives the remembered chunks their lines of a file that was read again,
+// and keeps in mind which have none there any more, and since when.
 func (v *Verifier) own(f *follower, before int64) {
+	missed := map[string]vanishedBlock{}
+	v.vanished = slices.DeleteFunc(v.vanished, func(b vanishedBlock) bool {
+		if b.block.file == f {
+			missed[b.id] = b
+		}
+		return b.block.file == f
+	})
 	for _, c := range v.remembered {
 		for _, b := range c.blocks {
 			if b.file != f {
@@ -177,9 +189,13 @@ func (v *Verifier) own(f *follower, before int64) {
 			}
 			if at, there := f.lines.find(b.lines); there {
 				f.lines.own(at, len(b.lines))
-			} else {
-				v.vanished = append(v.vanished, vanishedBlock{c.id, b, before, time.Now()})
+				continue
 			}
+			vanished, known := missed[c.id]
+			if !known {
+				vanished = vanishedBlock{c.id, b, before, time.Now()}
+			}
+			v.vanished = append(v.vanished, vanished)
 		}
 	}
 }
@@ -225,8 +241,8 @@ func (v *Verifier) explain(c chunk.Chunk, b block) string {
 	}
 	text := fmt.Sprintf("partition %d: %d of %d rows are missing in %s: %s", b.partition, len(missing), len(b.lines), name, strings.Join(missing[:min(len(missing), 5)], " "))
 	for other := range v.partitions {
-		f := v.files[filepath.Join(v.dir, fmt.Sprintf("%s-users-partition-%03d.csv", c.Client, other))]
-		if other == b.partition || f == nil {
+		f := v.follower(v.path(c.Client, other))
+		if other == b.partition || v.follow(f) != nil {
 			continue
 		}
 		if _, there := f.lines.find(b.lines); there {
