@@ -399,3 +399,42 @@ func TestChunkIsReused(t *testing.T) {
 	}
 	expectFiles(t, disk, []delivery{first}, []delivery{second}, []delivery{third})
 }
+
+// TestFailedCheckpointHidesNothing: a checkpoint that is on disk although an
+// error was reported must not hide groups that the old slot takes after it.
+func TestFailedCheckpointHidesNothing(t *testing.T) {
+	for _, kind := range []crashfs.Kind{crashfs.Rename, crashfs.Write} {
+		t.Run(string(kind), func(t *testing.T) {
+			disk := crashfs.New()
+			o := options(disk, partition.Power)
+			o.JournalBytes = 1 << 14
+			m := mustOpen(t, o)
+			mustWrite(t, m, first)
+			if kind == crashfs.Write {
+				// Both slots are there now, so the next checkpoint writes in place.
+				mustClose(t, m)
+				m = mustOpen(t, o)
+			}
+			mustWrite(t, m, second)
+			disk.Before = func(op crashfs.Op) *crashfs.Fault {
+				if op.Kind == kind && strings.HasPrefix(filepath.Base(op.Name), "journal-") {
+					return &crashfs.Fault{Err: errInjected, Keep: len(op.Data), Done: true}
+				}
+				return nil
+			}
+			if err := m.Checkpoint(context.Background()); !errors.Is(err, errInjected) {
+				t.Fatalf("checkpoint: %v, want the injected error", err)
+			}
+			disk.Before = nil
+			want := modelOf(first, second)
+			if _, err := m.Write(context.Background(), chunksOf([]delivery{third})); err == nil {
+				want = modelOf(first, second, third)
+			} else if !errors.Is(err, partition.ErrFailed) {
+				t.Fatalf("write after the checkpoint: %v", err)
+			}
+			if err := judge(disk.KillProcess(), o, []model{want}, []delivery{first, second, third}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
