@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -127,16 +126,15 @@ func mustKeep(text string) interpose.Keep {
 	return keep
 }
 
-// killInPlace kills so many times at points drawn by the seed and returns what was not exact.
-func killInPlace(t *testing.T, form shape, kills int, change func(*interpose.Plan), command ...string) []string {
+// killProgram kills in place so many times at points drawn by the seed and returns what was not exact.
+func killProgram(t *testing.T, form shape, kills int, change func(*interpose.Plan), command func(path string) []string) []string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file")
-	command = append(command, form.verb, path, strconv.Itoa(writers), strconv.Itoa(records))
 	random := rand.New(rand.NewPCG(*exactSeed, 0))
 	plan := newPlan(randomPoint(random, path))
 	plan.Stay = true
 	change(&plan)
-	p := start(t, plan, command...)
+	p := start(t, plan, command(path)...)
 	var wrong []string
 	for kill := 1; ; kill++ {
 		p.await(interpose.Reached)
@@ -172,7 +170,7 @@ func describe(point interpose.Point) string {
 func TestExactnessInPlace(t *testing.T) {
 	for name, form := range shapes {
 		t.Run(name, func(t *testing.T) {
-			wrong := killInPlace(t, form, *exactKills, func(*interpose.Plan) {}, target)
+			wrong := killProgram(t, form, *exactKills, func(*interpose.Plan) {}, targetCommand(form))
 			if len(wrong) > 0 {
 				t.Errorf("%d of %d kills were not exact (-exact-seed %d):\n%s", len(wrong), *exactKills, *exactSeed, strings.Join(wrong, "\n"))
 			}
@@ -183,7 +181,7 @@ func TestExactnessInPlace(t *testing.T) {
 
 // TestExactnessNeedsQuiescing shows that the tests above can fail: without stopping the other threads kills are off.
 func TestExactnessNeedsQuiescing(t *testing.T) {
-	wrong := killInPlace(t, shapes["append"], 20, func(plan *interpose.Plan) { plan.NoQuiesce = true }, target)
+	wrong := killProgram(t, shapes["append"], 20, func(plan *interpose.Plan) { plan.NoQuiesce = true }, targetCommand(shapes["append"]))
 	if len(wrong) == 0 {
 		t.Error("20 of 20 kills were exact although no thread was stopped: the exactness tests prove nothing")
 	}

@@ -49,6 +49,11 @@ func buildAndRun(m *testing.M) int {
 			return 1
 		}
 	}
+	if err := os.Setenv(interpose.BinaryVariable, interposer); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer removeImage()
 	return m.Run()
 }
 

@@ -11,8 +11,9 @@ import (
 	"github.com/killpoint/killpoint/orchestrator/interpose"
 )
 
-// Invoked reports whether a program was started to be the interposer rather than itself: an executable that links this package can be both.
+// Invoked reports whether a program was started to be the interposer rather than itself. An executable whose main function asks, and then calls Main, is the interposer too.
 func Invoked(arguments []string) bool {
+	interpose.Carry()
 	return len(arguments) > 0 && filepath.Base(arguments[0]) == interpose.Name
 }
 

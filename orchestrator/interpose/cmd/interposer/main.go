@@ -1,6 +1,4 @@
-//go:build linux
-
-// The interposer as a program of its own, a few megabytes instead of the whole of killpoint, which is copied into containers.
+// The interposer as a program of its own: a few megabytes to copy into each container, instead of the whole of killpoint.
 package main
 
 import (

@@ -1,0 +1,328 @@
+package supervisor_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/killpoint/killpoint/orchestrator/interpose"
+)
+
+// docker runs a docker command and returns what it prints.
+func docker(t *testing.T, stdin []byte, arguments ...string) string {
+	t.Helper()
+	output, err := tryDocker(stdin, arguments...)
+	if err != nil {
+		t.Fatalf("docker %s: %v\n%s", strings.Join(arguments, " "), err, output)
+	}
+	return output
+}
+
+func tryDocker(stdin []byte, arguments ...string) (string, error) {
+	command := exec.Command("docker", arguments...)
+	command.Stdin = bytes.NewReader(stdin)
+	output, err := command.CombinedOutput()
+	return strings.TrimSpace(string(output)), err
+}
+
+// image is made once: the target, a directory that everybody may write to, and nothing else.
+var image = sync.OnceValues(func() (string, error) {
+	var buffer bytes.Buffer
+	archive := tar.NewWriter(&buffer)
+	program, err := os.ReadFile(target)
+	if err != nil {
+		return "", err
+	}
+	for _, header := range []*tar.Header{
+		{Typeflag: tar.TypeDir, Name: "data/", Mode: 0o777},
+		{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777},
+		{Typeflag: tar.TypeReg, Name: "target", Mode: 0o755, Size: int64(len(program))},
+	} {
+		if err := archive.WriteHeader(header); err != nil {
+			return "", err
+		}
+		if header.Size > 0 {
+			if _, err := archive.Write(program); err != nil {
+				return "", err
+			}
+		}
+	}
+	if err := archive.Close(); err != nil {
+		return "", err
+	}
+	name := fmt.Sprintf("killpoint-interpose-test:%d", os.Getpid())
+	if output, err := tryDocker(buffer.Bytes(), "import", "-", name); err != nil {
+		return "", fmt.Errorf("import image: %w: %s", err, output)
+	}
+	return name, nil
+})
+
+// removeImage removes the image if it was made.
+func removeImage() {
+	_, _ = tryDocker(nil, "rmi", fmt.Sprintf("killpoint-interpose-test:%d", os.Getpid())) // most runs make none
+}
+
+// container is a container with the interposer in front of its command.
+type container struct {
+	t        *testing.T
+	name     string
+	readOnly bool
+	client   *interpose.Client
+	seen     []interpose.Event
+}
+
+// createContainer makes a container of the test's own image.
+func createContainer(t *testing.T, plan interpose.Plan, flags []string, command ...string) *container {
+	t.Helper()
+	from, err := image()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return createContainerOf(t, from, plan, flags, command...)
+}
+
+// createContainerOf makes a container and installs the interposer as the orchestrator does.
+func createContainerOf(t *testing.T, from string, plan interpose.Plan, flags []string, command ...string) *container {
+	t.Helper()
+	binary, err := interpose.Binary("amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &container{t: t, name: "kp-interpose-" + plan.ID}
+	c.readOnly = slices.Contains(flags, "--read-only")
+	if !slices.Contains(flags, "--network") {
+		flags = append([]string{"--network", "none"}, flags...)
+	}
+	full := interpose.Command(command, nil)
+	arguments := append([]string{"create", "--name", c.name, "--entrypoint", full[0]}, flags...)
+	docker(t, nil, append(append(arguments, from), full[1:]...)...)
+	t.Cleanup(func() { docker(t, nil, "rm", "--force", "--volumes", c.name) })
+	upload, err := interpose.Install(binary, plan, c.readOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	docker(t, upload.Tar, "cp", "-", c.name+":"+upload.Path)
+	return c
+}
+
+// start starts the container and attaches to the interposer.
+func (c *container) start(plan interpose.Plan) {
+	c.t.Helper()
+	docker(c.t, nil, "start", c.name)
+	c.client = attach(c.t, exec.Command("docker", append([]string{"exec", "-i", c.name}, interpose.ControlCommand(plan.ID)...)...))
+}
+
+// restart starts the container again, with a new plan.
+func (c *container) restart(plan interpose.Plan) {
+	c.t.Helper()
+	upload, err := interpose.Update(plan, c.readOnly)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	docker(c.t, upload.Tar, "cp", "-", c.name+":"+upload.Path)
+	c.start(plan)
+}
+
+func (c *container) await(kind interpose.Kind) interpose.Event {
+	c.t.Helper()
+	event, err := awaitEvent(c.client, &c.seen, kind)
+	if err != nil {
+		logs, _ := tryDocker(nil, "logs", c.name)
+		c.t.Fatalf("wait for %s: %v\nlogs: %s", kind, err, logs)
+	}
+	return event
+}
+
+func (c *container) kill() {
+	c.t.Helper()
+	docker(c.t, nil, "kill", c.name)
+	docker(c.t, nil, "wait", c.name)
+}
+
+// contents copies a file out of the container.
+func (c *container) contents(file string) string {
+	c.t.Helper()
+	copied := filepath.Join(c.t.TempDir(), "copy")
+	docker(c.t, nil, "cp", c.name+":"+file, copied)
+	return contents(c.t, copied)
+}
+
+func needDocker(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short leaves containers out")
+	}
+}
+
+func TestContainersOfAllKinds(t *testing.T) {
+	needDocker(t)
+	everythingTaken := []string{"--user", "1000:1000", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"}
+	kinds := map[string][]string{
+		"plain":                   {"--memory", "64m"},
+		"volume":                  {"--volume", "/data"},
+		"no privilege of any":     everythingTaken,
+		"read-only, unprivileged": append([]string{"--read-only", "--volume", interpose.Directory, "--volume", "/data"}, everythingTaken...),
+		"root without any":        {"--cap-drop", "ALL"},
+		"terminal":                {"--tty"},
+		"another user by exec":    {"SWITCH"},
+	}
+	for name, flags := range kinds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			plan := newPlan(tear("/data/*.txt", 3, interpose.KeepBytes(4)))
+			command := []string{"/target", "sequence", "/data/file.txt", "5"}
+			if len(flags) == 1 && flags[0] == "SWITCH" {
+				// As gosu does it; no further capability is needed.
+				flags, command = nil, append([]string{"/target", "switch", "1000"}, command[1:]...)
+			}
+			c := createContainer(t, plan, flags, command...)
+			c.start(plan)
+			event := c.await(interpose.Reached)
+			if event.Inexact != "" || event.Kept != 4 {
+				t.Errorf("unexpected event %+v", event)
+			}
+			c.kill()
+			if got := c.contents("/data/file.txt"); got != lines(2)+"line" {
+				t.Errorf("got %q", got)
+			}
+			// The second incarnation goes its own way to the end.
+			plan.Incarnation, plan.Points = 2, nil
+			c.restart(plan)
+			if event := c.await(interpose.Exited); event.Code != 0 || event.Incarnation != 2 {
+				t.Errorf("unexpected end %+v", event)
+			}
+			if code := docker(t, nil, "wait", c.name); code != "0" {
+				t.Errorf("exit code %s", code)
+			}
+		})
+	}
+}
+
+func TestContainersStopAndFailAsWithoutInterposer(t *testing.T) {
+	needDocker(t)
+	t.Run("stop", func(t *testing.T) {
+		plan := newPlan(hold(interpose.Write, "/nowhere", 1, interpose.Before))
+		c := createContainer(t, plan, nil, "/target", "wait")
+		c.start(plan)
+		waitFor(t, "the program listens", func() bool { return strings.Contains(docker(t, nil, "logs", c.name), "listening") })
+		docker(t, nil, "stop", "--time", "10", c.name)
+		if code := docker(t, nil, "wait", c.name); code != "55" {
+			t.Errorf("exit code %s, want 55 from the handler of SIGTERM", code)
+		}
+	})
+	t.Run("no such program", func(t *testing.T) {
+		plan := newPlan(hold(interpose.Write, "/nowhere", 1, interpose.Before))
+		c := createContainer(t, plan, nil, "/no-such-program")
+		c.start(plan)
+		if event := c.await(interpose.Failed); !strings.Contains(event.Message, "no such file or directory") {
+			t.Errorf("unexpected event %+v", event)
+		}
+		if code := docker(t, nil, "wait", c.name); code != "127" {
+			t.Errorf("exit code %s", code)
+		}
+	})
+	t.Run("seccomp forbidden", func(t *testing.T) {
+		profile := filepath.Join(t.TempDir(), "profile.json")
+		rule := `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["seccomp"],"action":"SCMP_ACT_ERRNO"}]}`
+		if err := os.WriteFile(profile, []byte(rule), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		plan := newPlan(hold(interpose.Write, "/nowhere", 1, interpose.Before))
+		c := createContainer(t, plan, []string{"--security-opt", "seccomp=" + profile}, "/target", "wait")
+		c.start(plan)
+		if event := c.await(interpose.Failed); !strings.Contains(event.Message, "seccomp profile forbids") {
+			t.Errorf("unexpected event %+v", event)
+		}
+	})
+	t.Run("frames without the capability", func(t *testing.T) {
+		plan := newPlan(amqpPoint(interpose.Publish, "out", 1, interpose.Before))
+		c := createContainer(t, plan, nil, "/target", "wait")
+		c.start(plan)
+		if event := c.await(interpose.Failed); !strings.Contains(event.Message, "cap_add: [SYS_PTRACE]") {
+			t.Errorf("unexpected event %+v", event)
+		}
+	})
+}
+
+func TestFramesInAnUnprivilegedContainer(t *testing.T) {
+	needDocker(t)
+	broker := startBroker(t)
+	close(broker.confirm)
+	plan := newPlan(amqpPoint(interpose.Publish, "out", 3, interpose.After))
+	flags := []string{"--network", "host", "--user", "1000", "--cap-drop", "ALL", "--cap-add", "SYS_PTRACE", "--security-opt", "no-new-privileges"}
+	c := createContainer(t, plan, flags, "/target", "forward", broker.listener.Addr().String())
+	c.start(plan)
+	if event := c.await(interpose.Reached); event.Inexact != "" {
+		t.Errorf("unexpected event %+v", event)
+	}
+	c.kill()
+	if got := broker.log(); len(got) != 5 || got[4] != "publish message 3" {
+		t.Errorf("the broker has seen %q", got)
+	}
+}
+
+// TestExactnessOfContainerKills is the exactness test with the death that users see: docker kill.
+func TestExactnessOfContainerKills(t *testing.T) {
+	needDocker(t)
+	for name, form := range map[string]shape{"append": shapes["append"], "pwrite": shapes["pwrite"]} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			from, err := image()
+			if err != nil {
+				t.Fatal(err)
+			}
+			killContainers(t, from, form, "/target", form.verb, "/data/file", strconv.Itoa(writers), strconv.Itoa(records))
+		})
+	}
+}
+
+// killContainers kills a container so many times at points drawn by the seed, and judges the file.
+func killContainers(t *testing.T, from string, form shape, command ...string) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(*exactSeed, 1))
+	plan := newPlan(randomPoint(random, "/data/file"))
+	c := createContainerOf(t, from, plan, []string{"--volume", "/data"}, command...)
+	c.start(plan)
+	var wrong []string
+	for kill := 1; ; kill++ {
+		c.await(interpose.Reached)
+		c.kill()
+		if err := form.check([]byte(c.contents("/data/file")), plan.Points[0]); err != nil {
+			wrong = append(wrong, fmt.Sprintf("kill %d, %s: %v", kill, describe(plan.Points[0]), err))
+		}
+		if kill == *exactContainers {
+			break
+		}
+		docker(t, emptyFile(t, "file"), "cp", "-", c.name+":/data")
+		plan.Incarnation++
+		plan.Points = []interpose.Point{randomPoint(random, "/data/file")}
+		c.restart(plan)
+	}
+	if len(wrong) > 0 {
+		t.Errorf("%d of %d kills were not exact (-exact-seed %d):\n%s", len(wrong), *exactContainers, *exactSeed, strings.Join(wrong, "\n"))
+	}
+	t.Logf("%d of %d container kills ended at exactly the planned byte", *exactContainers-len(wrong), *exactContainers)
+}
+
+// emptyFile is an archive of one empty file.
+func emptyFile(t *testing.T, name string) []byte {
+	t.Helper()
+	var buffer bytes.Buffer
+	archive := tar.NewWriter(&buffer)
+	if err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o666}); err != nil {
+		t.Fatal(err)
+	}
+	if err := archive.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buffer.Bytes()
+}
