@@ -345,3 +345,25 @@ func TestNothingIsLeftOfACreationThatFails(t *testing.T) {
 		t.Errorf("containers %v, before %v, error %v", after.Containers, before.Containers, err)
 	}
 }
+
+// TestFilesThatGrow reads a file while it is being written: what comes is
+// what was there at some moment, and no error.
+func TestFilesThatGrow(t *testing.T) {
+	ctx, e := with(t)
+	id := start(t, nil, "grow", "/growing")
+	waitLine(t, id, "ready")
+	for range 5 {
+		var read int64
+		err := e.Files(ctx, id, "/grow*", func(_ string, size int64, content io.Reader) error {
+			text, err := io.ReadAll(content)
+			if int64(len(text)) != size || !strings.HasPrefix(string(text), "line 0\nline 1\n") {
+				t.Errorf("%d bytes of %d: %.40q", len(text), size, text)
+			}
+			read += int64(len(text))
+			return err
+		})
+		if err != nil || read == 0 {
+			t.Fatalf("%d bytes, error %v", read, err)
+		}
+	}
+}

@@ -23,11 +23,11 @@ type storedLogin struct {
 // encodedLogin gives the login for an image's registry in the API's form;
 // empty when there is none.
 func (e *Engine) encodedLogin(ctx context.Context, image string) (string, error) {
-	named, err := reference.ParseNormalizedNamed(image)
+	domain, err := domainOf(image)
 	if err != nil {
-		return "", fmt.Errorf("read image reference: %w", err)
+		return "", err
 	}
-	key := loginKey(reference.Domain(named))
+	key := loginKey(domain)
 	config, err := readSettings(e.configDir)
 	if err != nil {
 		return "", err
@@ -39,10 +39,19 @@ func (e *Engine) encodedLogin(ctx context.Context, image string) (string, error)
 	return registry.EncodeAuthConfig(login)
 }
 
+// domainOf is the registry that an image comes from.
+func domainOf(image string) (string, error) {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return "", fmt.Errorf("read image reference: %w", err)
+	}
+	return reference.Domain(named), nil
+}
+
 // loginKey is the name under which the docker command keeps the login of a
 // registry: its host, except for the default one, which has an older name.
 func loginKey(domain string) string {
-	if plain, err := reference.ParseNormalizedNamed("any"); err == nil && reference.Domain(plain) == domain {
+	if usual, err := domainOf("any"); err == nil && usual == domain {
 		return "https://index." + domain + "/v1/"
 	}
 	return domain

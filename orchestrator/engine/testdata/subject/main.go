@@ -59,6 +59,19 @@ func main() {
 		if err := os.WriteFile(arguments[0], []byte(arguments[1]), 0o644); err != nil {
 			fail(err.Error())
 		}
+	case "grow": // path: write numbered lines to it for ever
+		file, err := os.Create(arguments[0])
+		if err != nil {
+			fail(err.Error())
+		}
+		for i := 0; ; i++ {
+			if _, err := fmt.Fprintf(file, "line %d\n", i); err != nil {
+				fail(err.Error())
+			}
+			if i == 0 {
+				fmt.Println("ready")
+			}
+		}
 	case "link": // target path
 		if err := os.Symlink(arguments[0], arguments[1]); err != nil {
 			fail(err.Error())
