@@ -3,8 +3,14 @@ package cli
 import (
 	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/killpoint/killpoint/partition"
+	"github.com/killpoint/killpoint/workers/config"
+	"github.com/killpoint/killpoint/workers/worker2"
 )
 
 func run(args []string, environment map[string]string) (code int, stdout, stderr string) {
@@ -55,8 +61,47 @@ func TestBadSettings(t *testing.T) {
 	}
 }
 
+// verify tells a directory that agrees with itself from one that does not, and
+// from one that is not there.
 func TestVerify(t *testing.T) {
-	if code, _, stderr := run([]string{"verify"}, map[string]string{"DATA_DIR": t.TempDir() + "/none"}); code == 0 {
-		t.Logf("a directory that is not there: %s", stderr)
+	dir := t.TempDir()
+	environment := map[string]string{"DATA_DIR": dir}
+	r := config.NewReader(func(name string) (string, bool) { return environment[name], true })
+	files := worker2.ReadFiles(r)
+	files.Partitions = 2
+	m, err := partition.Open(t.Context(), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := partition.NewChunk("some-chunk", "TEST-users")
+	for p, row := range []string{"2,Ann", "1,Bob"} {
+		if err := c.Add(p, []byte(row)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.Write(t.Context(), []*partition.Chunk{c}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, stderr := run([]string{"verify"}, environment); code != 0 || !strings.Contains(stdout, "1 chunks, 2 rows") {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+
+	name := filepath.Join(files.Dir, "TEST-users-partition-001.csv")
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, bytes.Replace(text, []byte("Bob"), []byte("Rob"), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := run([]string{"verify"}, environment); code != 1 || !strings.Contains(stderr, "partition-001.csv") {
+		t.Errorf("a changed row: code %d, stderr %q", code, stderr)
+	}
+	environment["DATA_DIR"] = filepath.Join(dir, "none")
+	if code, _, stderr := run([]string{"verify"}, environment); code != 1 || stderr == "" {
+		t.Errorf("no directory: code %d, stderr %q", code, stderr)
 	}
 }
