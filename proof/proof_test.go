@@ -2,6 +2,7 @@ package proof_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -75,19 +76,18 @@ func run(t *testing.T, binary string, arguments ...string) (code int, got result
 // image builds a variant's worker and puts it into an image of its own.
 func image(t *testing.T, e *engine.Engine, variant proof.Variant) string {
 	t.Helper()
-	context := t.TempDir()
-	if err := variant.Build(t.Context(), mustAbs(t, root), t.TempDir(), filepath.Join(context, "worker")); err != nil {
+	folder := t.TempDir()
+	if err := variant.Build(t.Context(), mustAbs(t, root), t.TempDir(), filepath.Join(folder, "worker")); err != nil {
 		t.Fatal(err)
 	}
 	dockerfile := "FROM " + workerImage + "\nCOPY worker /app/worker\n"
 	tag := "killpoint/proof:" + variant.Name
-	spec := engine.BuildSpec{Build: system.Build{Context: context, DockerfileInline: dockerfile}, Tag: tag}
+	spec := engine.BuildSpec{Build: system.Build{Context: folder, DockerfileInline: dockerfile}, Tag: tag}
 	if _, err := e.Build(t.Context(), spec, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		// The test's context has ended by now.
-		if err := e.RemoveImage(t.Context(), tag); err != nil && t.Context().Err() == nil {
+		if err := e.RemoveImage(context.Background(), tag); err != nil { // the test's own context has ended
 			t.Error(err)
 		}
 	})

@@ -8,7 +8,7 @@ import (
 
 // What the console shows at most; result.json has everything.
 const (
-	rowsShown         = 20 // of one finding
+	rowsShown         = 8  // of one finding
 	troubleLinesShown = 30 // of one trouble, such as a stack or a container's last words
 )
 
@@ -159,7 +159,10 @@ func (r Row) String() string {
 	if r.Chunk != "" {
 		parts = append(parts, "chunk "+oneLine(r.Chunk))
 	}
-	return strings.Join(append(parts, fmt.Sprintf("%q", r.Text)), "  ")
+	if r.Text != "" || r.File != "" {
+		parts = append(parts, fmt.Sprintf("%q", r.Text))
+	}
+	return strings.Join(parts, "  ")
 }
 
 func (s Style) writeTimes(block *strings.Builder, times Times) {

@@ -56,7 +56,7 @@ func TestLongFindingsAreCut(t *testing.T) {
 		finding.Rows = append(finding.Rows, Row{Text: "1,x"})
 	}
 	lines := Style{}.findingLines(finding)
-	if len(lines) != rowsShown+2 || lines[len(lines)-1] != "and 380 more" {
+	if len(lines) != rowsShown+2 || lines[len(lines)-1] != "and 392 more" {
 		t.Errorf("%d lines, the last %q", len(lines), lines[len(lines)-1])
 	}
 }
