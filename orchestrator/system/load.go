@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -205,19 +206,18 @@ var captureMutex sync.Mutex
 func captureWarnings(load func()) []string {
 	captureMutex.Lock()
 	defer captureMutex.Unlock()
-	logger := logrus.StandardLogger()
-	output, hooks := logger.Out, logger.Hooks
-	defer func() { logger.Out, logger.Hooks = output, hooks }()
-	capture := &warningHook{}
-	logger.Out, logger.Hooks = discard{}, logrus.LevelHooks{}
+	logger, capture := logrus.StandardLogger(), &warningHook{}
+	output := logger.Out
+	hooks := logger.ReplaceHooks(logrus.LevelHooks{})
+	logger.SetOutput(io.Discard)
+	defer func() {
+		logger.SetOutput(output)
+		logger.ReplaceHooks(hooks)
+	}()
 	logger.AddHook(capture)
 	load()
 	return capture.warnings
 }
-
-type discard struct{}
-
-func (discard) Write(content []byte) (int, error) { return len(content), nil }
 
 type warningHook struct{ warnings []string }
 

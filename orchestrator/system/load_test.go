@@ -458,6 +458,10 @@ func TestProblems(t *testing.T) {
 		"bad facts":        {"services:\n  a: {image: x}\nx-killpoint:\n  dome: {}\n", []string{"compose.yaml:4:3", "dome"}},
 		"no service":       {"services:\n  a: {image: x, profiles: [p]}\n", []string{"compose.yaml:1:1", "no service is enabled"}},
 		"model":            {"services:\n  a: {image: x}\nmodels:\n  m: {model: x}\n", []string{"compose.yaml:3:1", "models is not supported"}},
+		"merged key":       {"x-base: &base\n  pid: host\nservices:\n  a:\n    <<: *base\n    image: x\n", []string{"compose.yaml:2:3", "pid of service a"}},
+		"merged list":      {"x-one: &one {image: y}\nx-two: &two\n  pid: host\nservices:\n  a:\n    <<: [*one, *two]\n    image: x\n", []string{"compose.yaml:3:3", "pid of service a"}},
+		"alias":            {"services:\n  a: &a\n    image: x\n    pid: host\n  b: {image: x, build: &here {context: .}}\n  c: *a\n", []string{"compose.yaml:4:5", "pid of service a", "compose.yaml:4:5", "pid of service c"}},
+		"not there at all": {"services:\n  a:\n    image: x\n    extends: {file: compose.yaml, service: zz}\n", []string{"compose.yaml", "zz"}},
 		"several at once": {
 			"services:\n  a:\n    image: x\n    privileged: true\n    pid: host\n    network_mode: host\n    scale: 2\n",
 			[]string{"compose.yaml:5:5", "pid", "compose.yaml:7:5", "replicas", "compose.yaml:6:5", "network_mode"},
