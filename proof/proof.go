@@ -31,9 +31,11 @@ type Variant struct {
 	// Service is the one that runs the broken worker.
 	Service string   `yaml:"service"`
 	Changes []Change `yaml:"changes"`
-	// Scenario must catch it, with these variables for the compose file.
-	Scenario string            `yaml:"scenario"`
-	Env      map[string]string `yaml:"env"`
+	// Scenario must catch it, with these variables for the compose file and
+	// these further arguments of killpoint run.
+	Scenario  string            `yaml:"scenario"`
+	Env       map[string]string `yaml:"env"`
+	Arguments []string          `yaml:"arguments"`
 	// Finds are the kinds of finding that the scenario must make of it, and
 	// Says is text that must stand in its findings.
 	Finds []string `yaml:"finds"`

@@ -125,6 +125,7 @@ func TestVariantsAreCaught(t *testing.T) {
 	for _, variant := range variants {
 		t.Run(variant.Name, func(t *testing.T) {
 			arguments := []string{variant.Scenario, "--env", "WORKER_2_IMAGE=" + image(t, e, variant)}
+			arguments = append(arguments, variant.Arguments...)
 			for name, value := range variant.Env {
 				arguments = append(arguments, "--env", name+"="+value)
 			}
@@ -149,7 +150,11 @@ func TestVariantsAreCaught(t *testing.T) {
 func found(got result, kind string) bool {
 	for _, check := range got.Scenarios[0].Checks {
 		for _, finding := range check.Findings {
-			if finding.Kind == kind && slices.ContainsFunc(finding.Rows, func(row struct{ Chunk, Text, File string }) bool {
+			if finding.Kind != kind {
+				continue
+			}
+			// A system that hangs has nothing to name but what is awaited.
+			if kind == "stalled" || slices.ContainsFunc(finding.Rows, func(row struct{ Chunk, Text, File string }) bool {
 				return row.Chunk != "" || row.Text != ""
 			}) {
 				return true
@@ -157,4 +162,47 @@ func found(got result, kind string) bool {
 		}
 	}
 	return false
+}
+
+// What proves nothing is never passed, and never failed either.
+func TestOutcomesThatProveNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs scenarios")
+	}
+	binary := killpoint(t)
+	tests := []struct {
+		scenario string
+		code     int
+		says     string
+	}{
+		{"never", 4, "did not fire: 0 of 3 lines"},
+		{"late", 4, "after the work was done"},
+	}
+	for _, test := range tests {
+		t.Run(test.scenario, func(t *testing.T) {
+			code, got, output := run(t, binary, "proof/testdata/"+test.scenario+".yaml")
+			if code != test.code || len(got.Scenarios) != 1 || got.Scenarios[0].Outcome != "inconclusive" {
+				t.Fatalf("exit code %d, want %d\n%s", code, test.code, output)
+			}
+			if !strings.Contains(output, test.says) {
+				t.Errorf("the result does not say %q\n%s", test.says, output)
+			}
+		})
+	}
+}
+
+// A scenario that is wrong is refused with every problem at its place, and
+// nothing is started.
+func TestWrongScenarioIsRefused(t *testing.T) {
+	command := exec.Command(killpoint(t), "run", "proof/testdata/refused.yaml")
+	command.Dir = root
+	output, err := command.CombinedOutput()
+	if err == nil || command.ProcessState.ExitCode() != 2 {
+		t.Fatalf("got %v, want exit code 2\n%s", err, output)
+	}
+	for _, says := range []string{"refused.yaml:3:23", "refused.yaml:5:11", "refused.yaml:7:5", "worker-9", "restrat"} {
+		if !strings.Contains(string(output), says) {
+			t.Errorf("the message does not say %q\n%s", says, output)
+		}
+	}
 }
