@@ -25,6 +25,7 @@ type old struct {
 	want        map[string][]string // rows afterwards, in any order
 	skipped     map[string][]int    // by chunk
 	repairs     int
+	ignored     string
 }
 
 // x is a chunk that the old writer was killed in, and y one that comes later.
@@ -167,7 +168,8 @@ func oldDirectories() []old {
 			name:        "windows line ends and lines that make no sense",
 			files:       map[string]string{file0: "1,p\n"},
 			processed:   "p\r\n\r\n",
-			written:     "0:p\n???\n",
+			written:     "0:p\n\n???\n",
+			ignored:     "written-partition-chunks.txt:3",
 			redelivered: []delivery{{"p", "A", []row{{0, "1,p"}}}, x, y},
 			want:        both,
 		},
@@ -239,6 +241,9 @@ func TestAdoption(t *testing.T) {
 			adopted := m.Recovery().Adopted
 			if adopted == nil || adopted.Files != len(d.files) || adopted.Chunks != 1 {
 				t.Fatalf("adoption: %+v", adopted)
+			}
+			if d.ignored != "" && !slices.Equal(adopted.Ignored, []string{d.ignored}) {
+				t.Errorf("ignored: %v, want %s", adopted.Ignored, d.ignored)
 			}
 			if got := len(m.Recovery().Repaired); got != d.repairs {
 				t.Errorf("repairs: %v, want %d", m.Recovery().Repaired, d.repairs)

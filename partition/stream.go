@@ -1,10 +1,12 @@
 package partition
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"slices"
 )
 
 // stream is a file that only grows. Its extent is what is committed; the bytes
@@ -120,4 +122,20 @@ func (m *Manager) writeStream(s *stream, data []byte, offset int64) error {
 // extend is the extent with data added.
 func (e extent) extend(data []byte) extent {
 	return extent{size: e.size + int64(len(data)), checksum: crc32.Update(e.checksum, castagnoli, data)}
+}
+
+// listedStreams are the streams that checkpoints name, by prefix and partition.
+func (m *Manager) listedStreams() []*stream {
+	var list []*stream
+	for _, f := range m.families {
+		for _, s := range f.streams {
+			if s != nil && s.listed {
+				list = append(list, s)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b *stream) int {
+		return cmp.Or(cmp.Compare(a.prefix, b.prefix), cmp.Compare(a.partition, b.partition))
+	})
+	return list
 }
