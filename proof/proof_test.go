@@ -176,7 +176,7 @@ func TestOutcomesThatProveNothing(t *testing.T) {
 		says     string
 	}{
 		{"never", 4, "did not fire: 0 of 3 lines"},
-		{"late", 4, "after the work was done"},
+		{"late", 4, "came too late"},
 	}
 	for _, test := range tests {
 		t.Run(test.scenario, func(t *testing.T) {
@@ -200,7 +200,7 @@ func TestWrongScenarioIsRefused(t *testing.T) {
 	if err == nil || command.ProcessState.ExitCode() != 2 {
 		t.Fatalf("got %v, want exit code 2\n%s", err, output)
 	}
-	for _, says := range []string{"refused.yaml:3:23", "refused.yaml:5:11", "refused.yaml:7:5", "worker-9", "restrat"} {
+	for _, says := range []string{"refused.yaml:3:", "refused.yaml:5:11", "refused.yaml:7:5", "worker-9", "restrat"} {
 		if !strings.Contains(string(output), says) {
 			t.Errorf("the message does not say %q\n%s", says, output)
 		}
