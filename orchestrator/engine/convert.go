@@ -40,9 +40,7 @@ func (e *Engine) convert(spec ContainerSpec) (*container.Config, *container.Host
 		Healthcheck: e.healthcheck(service.Healthcheck),
 	}
 	host := &container.HostConfig{
-		// The logs are read back by exact position, which needs a driver
-		// that keeps everything and can be read.
-		LogConfig:     container.LogConfig{Type: "json-file"},
+		LogConfig:     completeLog(),
 		NetworkMode:   networkMode(spec),
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyMode(service.Restart.Name), MaximumRetryCount: service.Restart.MaxRetries},
 		CapAdd:        append(slices.Clone(service.CapAdd), spec.CapAdd...), CapDrop: service.CapDrop,
@@ -62,6 +60,16 @@ func (e *Engine) convert(spec ContainerSpec) (*container.Config, *container.Host
 		}
 	}
 	return config, host, files, nil
+}
+
+// completeLog is a log that can be read back by exact position: a driver that
+// can be read, that never throws the oldest lines away and that rather makes
+// the program wait than drop its newest. Engines may be set up otherwise.
+func completeLog() container.LogConfig {
+	return container.LogConfig{Type: "json-file", Config: map[string]string{
+		"mode":     "blocking",
+		"max-size": "1000000g", // there is no word for "no limit"
+	}}
 }
 
 // first is the first of the lists that is not nil, so that an empty one

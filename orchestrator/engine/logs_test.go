@@ -180,3 +180,22 @@ func TestLogsOfAContainerThatIsRemoved(t *testing.T) {
 		t.Errorf("error %v, removal %v; want the end of the life or ErrNoContainer", err, removed)
 	}
 }
+
+// TestLogsAreNeverCut prints more than the size at which many engines are set
+// up to throw the oldest lines away.
+func TestLogsAreNeverCut(t *testing.T) {
+	const lines = 12 << 10
+	id := start(t, nil, "flood", fmt.Sprint(lines<<10))
+	ctx, e := with(t)
+	got := 0
+	if err := e.Logs(ctx, id, &Cursor{}, func(Line) { got++ }); err != nil || got != lines {
+		t.Errorf("%d lines of %d, error %v", got, lines, err)
+	}
+	inspected, err := e.api.ContainerInspect(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if log := inspected.HostConfig.LogConfig; log.Type != "json-file" || log.Config["mode"] != "blocking" || log.Config["max-size"] == "" {
+		t.Errorf("log config %+v", log)
+	}
+}

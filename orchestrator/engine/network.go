@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/network"
@@ -32,10 +33,14 @@ func (e *Engine) CreateNetwork(ctx context.Context, name string, spec system.Net
 			})
 		}
 	}
-	if _, err := e.api.NetworkCreate(ctx, name, options); err != nil {
-		return fmt.Errorf("create network %s: %w", name, createError(err))
+	_, err := e.api.NetworkCreate(ctx, name, options)
+	switch {
+	case err == nil:
+		return nil
+	case strings.Contains(err.Error(), "address pool"):
+		return fmt.Errorf("create network %s: the engine has no address range left, or another network has this one (docker network ls; docker network prune): %w", name, err)
 	}
-	return nil
+	return fmt.Errorf("create network %s: %w", name, createError(err))
 }
 
 // RemoveNetwork removes a network; one that is not there is no error.
