@@ -45,6 +45,9 @@ func (p *pipeline) sent() sent {
 		case line.Again:
 			s.again++
 		case line.Chunk != "":
+			if s.rows[line.Chunk] != nil {
+				p.Errorf("the record has the first attempt of %s twice", line.Chunk)
+			}
 			s.rows[line.Chunk] = line.Rows
 		case line.Confirmed != "":
 			s.confirmed[line.Confirmed]++

@@ -33,8 +33,9 @@ type Work func(group []Delivery) (acknowledged func(), err error)
 
 // Each hands out the deliveries of a queue, in groups of what is waiting, at
 // most maxGroup at a time: while one group is worked on, the next gathers. It
-// returns nil once ctx has ended and the group in hand is finished.
-func (s *Session) Each(ctx context.Context, from string, maxGroup int, work Work) error {
+// returns nil once ctx has ended and the group in hand is finished. ready is
+// called once deliveries can come.
+func (s *Session) Each(ctx context.Context, from string, maxGroup int, ready func(), work Work) error {
 	prefetch := 2 * maxGroup
 	if err := s.in.Qos(prefetch, 0, false); err != nil {
 		return s.fail("limit deliveries of %s: %v", from, err)
@@ -44,6 +45,7 @@ func (s *Session) Each(ctx context.Context, from string, maxGroup int, work Work
 	if err != nil {
 		return s.fail("consume %s: %v", from, err)
 	}
+	ready()
 	// As many as can be unacknowledged fit, so that gathering never blocks.
 	waiting := make(chan Delivery, prefetch)
 	go func() {

@@ -30,12 +30,15 @@ func Run(ctx context.Context, c Config, log func(string, ...any)) error {
 	c.Broker.Log = func(format string, args ...any) { log("Worker 1: "+format, args...) }
 	queues := []string{c.From, c.To, queue.Rejected(c.From)}
 	err := queue.New(c.Broker).Run(ctx, queues, func(s *queue.Session) error {
-		log("Worker 1: Ready")
-		return s.Each(ctx, c.From, c.MaxGroup, func(group []queue.Delivery) (func(), error) {
+		ready := func() { log("Worker 1: Ready") }
+		return s.Each(ctx, c.From, c.MaxGroup, ready, func(group []queue.Delivery) (func(), error) {
 			return forward(s, c, group, log)
 		})
 	})
-	return queue.Stopped(ctx, err)
+	if err = queue.Stopped(ctx, err); err == nil {
+		log("Worker 1: Stopped")
+	}
+	return err
 }
 
 func forward(s *queue.Session, c Config, group []queue.Delivery, log func(string, ...any)) (func(), error) {

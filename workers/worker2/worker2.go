@@ -66,14 +66,17 @@ func Run(ctx context.Context, c Config, log func(string, ...any)) (err error) {
 		if closing := files.Close(); closing != nil {
 			err = errors.Join(err, fmt.Errorf("close partitions: %w", closing))
 		}
+		if err == nil {
+			w.log("Stopped")
+		}
 	}()
 	w.files = files
 	w.logRecovery(files.Recovery())
 
 	queues := []string{c.From, c.To, queue.Rejected(c.From)}
 	err = queue.New(c.Broker).Run(ctx, queues, func(s *queue.Session) error {
-		w.log("Ready")
-		return s.Each(ctx, c.From, c.MaxGroup, func(group []queue.Delivery) (func(), error) {
+		ready := func() { w.log("Ready") }
+		return s.Each(ctx, c.From, c.MaxGroup, ready, func(group []queue.Delivery) (func(), error) {
 			return w.handle(ctx, s, group)
 		})
 	})

@@ -34,12 +34,13 @@ func fingerprintOf(line []byte) fingerprint {
 // follower reads a partition file as it grows, each byte once, and starts again
 // when what it has read is no longer there.
 type follower struct {
-	path   string
-	file   *os.File
-	offset int64  // behind the last whole line that was read
-	tail   []byte // what stood before offset, at most tailBytes
-	lines  *index
-	buffer []byte
+	path    string
+	file    *os.File
+	offset  int64  // behind the last whole line that was read
+	tail    []byte // what stood before offset, at most tailBytes
+	lines   *index
+	buffer  []byte
+	scratch [tailBytes]byte // what stands before offset now
 }
 
 func newFollower(path string) *follower { return &follower{path: path, lines: newIndex()} }
@@ -111,12 +112,9 @@ func (f *follower) still() (bool, error) {
 		}
 		return f.offset == 0, nil
 	}
-	if there.Size() < f.offset {
-		return false, nil
-	}
-	now := make([]byte, len(f.tail))
+	now := f.scratch[:len(f.tail)]
 	if _, err := f.file.ReadAt(now, f.offset-int64(len(now))); errors.Is(err, io.EOF) {
-		return false, nil // cut since Stat
+		return false, nil // shorter than it was
 	} else if err != nil {
 		return false, err
 	}

@@ -296,6 +296,19 @@ func TestRowsVanish(t *testing.T) {
 	b.afterthoughts()
 }
 
+// What an earlier life has seen is not known after a cut either.
+func TestLinesFromBeforeThisLifeAreReadAgain(t *testing.T) {
+	b := newBench(t)
+	b.put(0, "3,Ann\n")
+	b.restart()
+	b.put(0, "3,Ann\n6,Cy\n")
+	b.look(true, "a", "3,Ann")
+	b.cut(0, len("6,Cy\n"))
+	b.put(0, "12,Eve\n")
+	b.look(true, "b", "12,Eve")
+	b.afterthoughts()
+}
+
 func TestFileIsReplaced(t *testing.T) {
 	b := newBench(t)
 	b.put(0, "3,Ann\n6,Cy\n")
@@ -306,6 +319,20 @@ func TestFileIsReplaced(t *testing.T) {
 	b.look(false, "b", "6,Cy")
 	b.put(0, "9,Zoe\n6,Cy\n")
 	b.look(true, "b", "6,Cy")
+}
+
+// Another file is put in the place of the one that is followed.
+func TestFileIsReplacedByALongerOne(t *testing.T) {
+	b := newBench(t)
+	b.put(0, "3,Ann\n6,Cy\n")
+	b.look(true, "a", "3,Ann")
+	if err := os.WriteFile(b.path(1), []byte(chunk.Header+"\n3,Ann\n6,Cy\n9,Zoe\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(b.path(1), b.path(0)); err != nil {
+		t.Fatal(err)
+	}
+	b.look(true, "b", "9,Zoe")
 }
 
 // A file is read again before a chunk is said to be missing in it.

@@ -46,8 +46,8 @@ func Run(ctx context.Context, c Config, log func(string, ...any)) error {
 	var watching sync.WaitGroup
 	watching.Go(func() { stop(w.watch(ctx)) })
 	err = queue.New(c.Broker).Run(ctx, []string{c.From, queue.Rejected(c.From)}, func(s *queue.Session) error {
-		c.Broker.Log("Ready")
-		return s.Each(ctx, c.From, c.MaxGroup, func(group []queue.Delivery) (func(), error) {
+		ready := func() { c.Broker.Log("Ready") }
+		return s.Each(ctx, c.From, c.MaxGroup, ready, func(group []queue.Delivery) (func(), error) {
 			return w.handle(ctx, s, group)
 		})
 	})
@@ -56,7 +56,10 @@ func Run(ctx context.Context, c Config, log func(string, ...any)) error {
 	if cause := context.Cause(ctx); err == nil && cause != context.Canceled {
 		err = cause
 	}
-	return queue.Stopped(ctx, err)
+	if err = queue.Stopped(ctx, err); err == nil {
+		c.Broker.Log("Stopped")
+	}
+	return err
 }
 
 type worker struct {
