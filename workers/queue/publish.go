@@ -47,6 +47,16 @@ func (s *Session) Park(from string, d Delivery, reason string) (*Pending, error)
 	})
 }
 
+// Waiting asks the broker how many messages are in a queue that nobody has
+// been handed yet. What was handed out and not acknowledged does not count.
+func (s *Session) Waiting(queue string) (int, error) {
+	state, err := s.out.QueueDeclarePassive(queue, s.durable, false, false, false, nil)
+	if err != nil {
+		return 0, s.fail("ask for the messages in %s: %v", queue, err)
+	}
+	return state.Messages, nil
+}
+
 // Rejected is the queue in which a queue's malformed messages are parked.
 func Rejected(queue string) string { return queue + ".rejected" }
 

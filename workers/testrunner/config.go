@@ -21,7 +21,7 @@ type Config struct {
 	Malformed     int    // how many broken messages to mix in
 	Input         string // CSV file to chunk instead of generated rows
 
-	Window   int     // messages on their way at once
+	Window   int     // messages on their way at once: not confirmed yet, or in the queue and not handed out
 	Rate     float64 // messages a second; 0 without limit
 	SentFile string  // the record of what was attempted and confirmed
 }

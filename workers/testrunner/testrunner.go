@@ -26,6 +26,7 @@ type runner struct {
 	flights   []flight // on their way, oldest first
 	exhausted bool     // the plan has no more
 	nextSlot  time.Time
+	room      int // messages that may be sent before the queue is looked at again
 	chunks    int // different ones confirmed, in this life or before
 	rows      int
 }
@@ -69,6 +70,7 @@ func Run(ctx context.Context, c Config, log func(string, ...any)) (err error) {
 // send goes on, in a fresh session, where the last one ended. Whether what was
 // on its way then has arrived is unknown, so all of it is sent again.
 func (r *runner) send(ctx context.Context, s *queue.Session) error {
+	r.room = 0
 	for i := range r.flights {
 		r.flights[i].item.again = r.flights[i].item.reason == ""
 		if err := r.publish(s, &r.flights[i]); err != nil {
@@ -97,11 +99,37 @@ func (r *runner) send(ctx context.Context, s *queue.Session) error {
 				return err
 			}
 		case <-slot:
+			if room, err := r.hasRoom(s); err != nil {
+				return err
+			} else if !room {
+				continue
+			}
 			if err := r.sendNext(s); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// lookAgain is when a full queue is looked at again.
+const lookAgain = 10 * time.Millisecond
+
+// hasRoom says whether one more message keeps to the window, so that a
+// consumer that is down or slow holds the sender up. What was sent since the
+// last look counts as still there, so the broker is asked once a window.
+func (r *runner) hasRoom(s *queue.Session) (bool, error) {
+	if r.room > 0 {
+		return true, nil
+	}
+	waiting, err := s.Waiting(r.config.Queue)
+	if err != nil {
+		return false, err
+	}
+	if r.room = r.config.Window - waiting - len(r.flights); r.room <= 0 {
+		r.nextSlot = latest(r.nextSlot, time.Now().Add(lookAgain))
+		return false, nil
+	}
+	return true, nil
 }
 
 // sendNext publishes the next message that an earlier life did not bring to an
@@ -122,6 +150,7 @@ func (r *runner) sendNext(s *queue.Session) error {
 	if r.config.Rate > 0 {
 		r.nextSlot = latest(r.nextSlot, time.Now()).Add(time.Duration(float64(time.Second) / r.config.Rate))
 	}
+	r.room--
 	r.flights = append(r.flights, flight{item: next})
 	return r.publish(s, &r.flights[len(r.flights)-1])
 }
