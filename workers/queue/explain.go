@@ -16,10 +16,10 @@ func (b *Broker) explainDial(err error) error {
 		return fmt.Errorf("connect to %s: %v: %w", b.address, err, ErrLost)
 	}
 	switch {
-	case refusal.Code == amqp.AccessRefused || errors.Is(err, amqp.ErrCredentials):
-		return fmt.Errorf("connect to %s: the broker refuses this user or password (%s); set RABBITMQ_URL to what RABBITMQ_DEFAULT_USER and RABBITMQ_DEFAULT_PASS say, and mind that guest is for local connections only", b.address, refusal.Reason)
-	case refusal.Code == amqp.NotAllowed || errors.Is(err, amqp.ErrVhost):
+	case errors.Is(err, amqp.ErrVhost) || refusal.Code == amqp.NotAllowed:
 		return fmt.Errorf("connect to %s: the broker does not let this user into the virtual host (%s); make it, or set RABBITMQ_URL to another: %w", b.address, refusal.Reason, ErrLost)
+	case refusal.Code == amqp.AccessRefused:
+		return fmt.Errorf("connect to %s: the broker refuses this user or password (%s); set RABBITMQ_URL to what RABBITMQ_DEFAULT_USER and RABBITMQ_DEFAULT_PASS say, and mind that guest is for local connections only", b.address, refusal.Reason)
 	}
 	return fmt.Errorf("connect to %s: %v: %w", b.address, err, ErrLost)
 }
