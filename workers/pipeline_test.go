@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/killpoint/killpoint/workers/chunk"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -213,7 +214,7 @@ func TestWorker2IsKilled(t *testing.T) {
 // A chunk whose rows were written by an earlier life is not written again, but
 // forwarded, since the earlier life may have died before it did that.
 func TestWrittenChunkIsForwardedAgain(t *testing.T) {
-	p := newPipeline(t, shared, map[string]string{"NUM_CHUNKS": "3", "DUPLICATE_EVERY": "1", "WINDOW": "1"})
+	p := newPipeline(t, shared, map[string]string{"NUM_CHUNKS": "3", "DUPLICATE_EVERY": "1"})
 	p.start("test-runner").exit(0)
 	worker2 := p.start("worker-2")
 	worker2.wait(6, "Completed processing chunk")
@@ -243,7 +244,7 @@ func TestWrittenChunkIsForwardedAgain(t *testing.T) {
 
 // SIGTERM: the chunks in hand are finished, the others stay in the queue.
 func TestWorker2IsStopped(t *testing.T) {
-	p := newPipeline(t, shared, map[string]string{"NUM_CHUNKS": "400", "MAX_GROUP": "4", "WINDOW": "100"})
+	p := newPipeline(t, shared, map[string]string{"NUM_CHUNKS": "400", "MAX_GROUP": "4"})
 	worker2 := p.start("worker-2")
 	runner := p.start("test-runner")
 	worker2.wait(3, "Completed processing chunk")
@@ -281,6 +282,26 @@ func TestTestRunnerIsKilled(t *testing.T) {
 	}
 	p.expectRows(5)
 	worker2.stop()
+}
+
+// The window holds the sender up while nobody takes what it sends.
+func TestWindow(t *testing.T) {
+	p := newPipeline(t, shared, map[string]string{"NUM_CHUNKS": "12", "WINDOW": "5"})
+	runner := p.start("test-runner")
+	runner.wait(5, "Sent chunk")
+	channel := shared.channel(t)
+	for watched := time.Now(); time.Since(watched) < 300*time.Millisecond; {
+		state, err := channel.QueueDeclarePassive(p.env["QUEUE_1_2"], false, false, false, false, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state.Messages != 5 {
+			t.Fatalf("%d messages wait, want the window's 5", state.Messages)
+		}
+	}
+	worker2 := p.start("worker-2")
+	runner.exit(0)
+	worker2.wait(12, "Completed processing chunk")
 }
 
 // Stopped before it is done, the test-runner says so.

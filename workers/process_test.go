@@ -54,6 +54,7 @@ func newPipeline(t *testing.T, b *broker, env map[string]string) *pipeline {
 	dir := t.TempDir()
 	p := &pipeline{T: t, broker: b, dir: dir, env: map[string]string{
 		"RABBITMQ_URL": b.url(), "DATA_DIR": dir, "SENT_FILE": filepath.Join(dir, "sent.jsonl"), "SEED": "1",
+		"WINDOW":    "1000", // so that a sender without a consumer comes to its end
 		"QUEUE_0_1": t.Name() + "-0-1", "QUEUE_1_2": t.Name() + "-1-2", "QUEUE_2_3": t.Name() + "-2-3",
 	}}
 	for name, value := range env {
