@@ -159,7 +159,13 @@ var checks = []struct {
 // Judge computes every check of a bound scenario over a history and decides
 // the outcome. It reads the collected files; it changes nothing.
 func Judge(sc *scenario.Scenario, h *history.History) Verdict {
+	return judgeWithin(sc, h, usualLimits)
+}
+
+func judgeWithin(sc *scenario.Scenario, h *history.History, limits limits) Verdict {
 	seen := newEvidence(sc, h)
+	seen.limits = limits
+	defer seen.close()
 	var verdict Verdict
 	for _, check := range checks {
 		result := check.judge(seen)

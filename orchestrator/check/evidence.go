@@ -16,6 +16,7 @@ type evidence struct {
 	scenario *scenario.Scenario
 	history  *history.History
 	facts    scenario.Facts
+	limits   limits
 
 	ledger      *ledger
 	ledgerError error
@@ -24,6 +25,25 @@ type evidence struct {
 	tally      *tally
 	tallyError error
 }
+
+// limits bound the memory and the time of the checks.
+type limits struct {
+	// held is how many words of what was sent, and of lines that stand in
+	// the wrong file, are held in memory; more are set aside on disk. The
+	// rows of a usual run never come to as much.
+	held int
+	// explained is how many wrong lines of a partition are explained. Beyond
+	// it they are only counted, and it is no longer said what is lost.
+	explained int
+	// fragments is how many lines that are no row are compared with the rows
+	// that were sent; further ones are reported as never sent.
+	fragments int
+	// searched is how many steps are taken in search of a way to take a
+	// partition's files apart.
+	searched int
+}
+
+var usualLimits = limits{held: 4 << 20, explained: 2_000_000, fragments: 4096, searched: 4_000_000}
 
 func newEvidence(sc *scenario.Scenario, h *history.History) *evidence {
 	seen := &evidence{scenario: sc, history: h}
@@ -43,10 +63,17 @@ func (e *evidence) sent() (*ledger, error) {
 		if e.facts.Rows == nil {
 			e.ledgerError = errNoRecord
 		} else {
-			e.ledger, e.ledgerError = readLedger(e.history, e.facts.Rows)
+			e.ledger, e.ledgerError = readLedger(e.history, e.facts.Rows, e.limits.held)
 		}
 	}
 	return e.ledger, e.ledgerError
+}
+
+// close lets go of what was set aside.
+func (e *evidence) close() {
+	if e.ledger != nil {
+		e.ledger.close()
+	}
 }
 
 // last gives the last event of a kind, and whether there is one.

@@ -5,114 +5,132 @@ import (
 	"slices"
 )
 
-// leftover is a line that is part of no whole block.
+// leftover is a line that is part of no whole block. The line is in a file of
+// the partition, or its row belongs there and it is in another file.
 type leftover struct {
-	key   uint64 // its hash, as of the partition to which its row belongs
+	key   uint64 // the hash of its row
 	index uint32 // of the line in its file, from 0
 	row   uint32 // the row that it was found to be, or none
 }
 
-// leftovers are all files' leftover lines, in order.
+// leftovers are a partition's leftover lines, file by file.
 type leftovers struct {
-	lines   list[leftover]
-	foreign bits // the row belongs to another partition than the file's
-	header  bits
-	claimed bits  // the line accounts for its row
-	wholes  *rank // of the lines that account for a row of their own partition
+	list[leftover]
+	claimed bits // the line accounts for its row
+	beyond  int  // lines that were too many to be kept
+	limit   int
 }
 
-func (l *leftovers) add(line leftover, foreign, header bool) {
-	if foreign {
-		l.foreign.set(l.len())
+func (l *leftovers) clear() {
+	l.list.clear()
+	l.claimed, l.beyond = l.claimed[:0], 0
+}
+
+func (l *leftovers) add(line leftover) {
+	if l.len() >= l.limit {
+		l.beyond++
+		return
 	}
-	if header {
-		l.header.set(l.len())
-	}
-	line.row = none
-	l.lines.add(line)
+	l.list.add(line)
 }
 
-func (l *leftovers) len() int { return l.lines.len() }
-
-func (l *leftovers) at(number int) *leftover {
-	return &l.lines.pages[number/pageSize][number%pageSize]
+// stranger is a line that belongs to the partition and stands in a file that
+// is not one of its own.
+type stranger struct {
+	key   uint64
+	file  uint32
+	index uint32
 }
 
-// candidates finds rows that were sent by the hash of a leftover line. Only
-// rows that some leftover line equals are in it.
+// candidates finds rows that were sent by the hash of a line that is wrong.
+// Only rows that some such line equals are in it.
 type candidates struct {
 	slots []uint32 // open addressing: a number in keys + 1
 	keys  []uint64
 	first []uint32 // of each key, the first row sent that equals it
 	head  []uint32 // of each key, the first row that no line accounts for yet
 	next  []uint32 // of each row, the next such one of the same key
-	place []uint32 // of each row, the leftover that accounts for it + 1
+	place []uint32 // of each row, what accounts for it: a leftover's number + 1, or elsewhere
 }
 
-func (o *oracle) newCandidates() *candidates {
+// elsewhere says that a row is accounted for by a line in the wrong place.
+const elsewhere = none
+
+// findCandidates fills the candidates, in the memory that they had before.
+func (c *partitionCheck) findCandidates() *candidates {
+	count := c.left.len() + c.alien.len()
 	size := 16
-	for size < o.left.len()+o.left.len()/2 {
+	for size < count+count/2 {
 		size *= 2
 	}
-	c := &candidates{slots: make([]uint32, size)}
-	for number := range o.left.len() {
-		if o.left.header.has(number) {
-			continue
-		}
-		key := o.left.at(number).key
-		if slot := c.slot(key); c.slots[slot] == 0 {
-			c.keys = append(c.keys, key)
-			c.slots[slot] = uint32(len(c.keys))
-		}
+	k := &c.found
+	k.slots, k.keys, k.place = zeroed(k.slots, size), sized(k.keys, count), zeroed(k.place, len(c.rows))
+	for number := range c.left.len() {
+		k.add(c.left.at(number).key)
 	}
-	c.first = slices.Repeat([]uint32{none}, len(c.keys))
-	c.head = slices.Repeat([]uint32{none}, len(c.keys))
-	c.place = make([]uint32, o.sent.rows.len())
-	if len(c.keys) == 0 {
-		return c
+	for number := range c.alien.len() {
+		k.add(c.alien.at(number).key)
 	}
-	c.next = make([]uint32, o.sent.rows.len())
-	for row := o.sent.rows.len() - 1; row >= 0; row-- {
-		if key := c.key(o.sent.rows.at(row)); key >= 0 {
-			c.first[key] = uint32(row)
+	k.first, k.head = zeroed(k.first, len(k.keys)), zeroed(k.head, len(k.keys))
+	for key := range k.keys {
+		k.first[key], k.head[key] = none, none
+	}
+	if len(k.keys) == 0 {
+		return k
+	}
+	k.next = zeroed(k.next, len(c.rows))
+	for row := len(c.rows) - 1; row >= 0; row-- {
+		if key := k.key(c.rows[row]); key >= 0 {
+			k.first[key] = uint32(row)
 		}
 	}
 	// A chain grows at its head; rows that must be there come first in it.
 	for _, must := range []bool{false, true} {
-		for block := o.sent.blockCount() - 1; block >= 0; block-- {
-			if o.blocks.used.has(block) || o.required(block) != must {
-				continue
-			}
-			from, to := o.sent.block(block)
-			for row := to - 1; row >= from; row-- {
-				if key := c.key(o.sent.rows.at(row)); key >= 0 {
-					c.next[row] = c.head[key]
-					c.head[key] = uint32(row)
-				}
+		for block := c.blockCount() - 1; block >= 0; block-- {
+			if !c.blocks.used.has(block) && c.required(block) == must {
+				c.chain(k, block)
 			}
 		}
 	}
-	return c
+	return k
 }
 
-func (c *candidates) slot(key uint64) int {
-	mask := len(c.slots) - 1
+// chain hangs a block's rows on the chains of their keys.
+func (c *partitionCheck) chain(k *candidates, block int) {
+	from, to := c.block(block)
+	for row := to - 1; row >= from; row-- {
+		if key := k.key(c.rows[row]); key >= 0 {
+			k.next[row] = k.head[key]
+			k.head[key] = uint32(row)
+		}
+	}
+}
+
+func (k *candidates) add(key uint64) {
+	if slot := k.slot(key); k.slots[slot] == 0 {
+		k.keys = append(k.keys, key)
+		k.slots[slot] = uint32(len(k.keys))
+	}
+}
+
+func (k *candidates) slot(key uint64) int {
+	mask := len(k.slots) - 1
 	for slot := int(mix(key)) & mask; ; slot = (slot + 1) & mask {
-		if c.slots[slot] == 0 || c.keys[c.slots[slot]-1] == key {
+		if k.slots[slot] == 0 || k.keys[k.slots[slot]-1] == key {
 			return slot
 		}
 	}
 }
 
-// key gives the number of a key, -1 when no leftover line has it.
-func (c *candidates) key(hash uint64) int { return int(c.slots[c.slot(hash)]) - 1 }
+// key gives the number of a key, -1 when no wrong line has it.
+func (k *candidates) key(hash uint64) int { return int(k.slots[k.slot(hash)]) - 1 }
 
 // missing gives the first row of a key that no line accounts for, or none.
-func (c *candidates) missing(key int) uint32 {
-	for c.head[key] != none && c.place[c.head[key]] != 0 {
-		c.head[key] = c.next[c.head[key]]
+func (k *candidates) missing(key int) uint32 {
+	for k.head[key] != none && k.place[k.head[key]] != 0 {
+		k.head[key] = k.next[k.head[key]]
 	}
-	return c.head[key]
+	return k.head[key]
 }
 
 // explain says of every leftover line and of every block that was not found
@@ -120,106 +138,91 @@ func (c *candidates) missing(key int) uint32 {
 // so that the number of rows lost, doubled and unknown is exact; which of
 // several equal rows a line is taken for is chosen so that blocks stay
 // together.
-func (o *oracle) explain() error {
-	c := o.newCandidates()
-	for _, file := range o.files {
-		for at := file.firstLeft; at < file.endLeft; at++ {
-			o.assign(c, file, at)
-		}
-	}
-	unknown := newFragments(o)
-	for number, file := range o.files {
-		for at := file.firstLeft; at < file.endLeft; at++ {
-			o.classify(c, unknown, number, at)
-		}
-	}
-	if err := unknown.resolve(c); err != nil {
+func (c *partitionCheck) explain() error {
+	if err := c.readStrangers(); err != nil {
 		return err
 	}
-	for number, file := range o.files {
-		if file.incomplete && !o.report.tornLast[number] {
-			line := namedLine{file: number, index: uint32(file.lines - 1), row: none}
-			o.report.noteTorn(tornLine{namedLine: line, why: "a whole row without its newline"})
+	k := c.findCandidates()
+	for i := range c.parts {
+		for at := c.parts[i].first; at < c.parts[i].end; at++ {
+			c.assign(k, &c.parts[i], at)
 		}
 	}
-	o.explainBlocks(c)
+	for number := range c.alien.len() {
+		c.explainStranger(k, c.alien.at(number))
+	}
+	for i := range c.parts {
+		for at := c.parts[i].first; at < c.parts[i].end; at++ {
+			c.explainLine(k, &c.parts[i], at)
+		}
+	}
+	for block := range c.blockCount() {
+		if !c.blocks.used.has(block) {
+			c.explainBlock(k, block)
+		}
+	}
+	c.report.beyond += c.left.beyond
 	return nil
 }
 
-// explainBlocks goes through the blocks that were not found whole, chunk by
-// chunk.
-func (o *oracle) explainBlocks(c *candidates) {
-	rows, lost := 0, 0 // of the chunk
-	for block := range o.sent.blockCount() {
-		from, to := o.sent.block(block)
-		rows += to - from
-		if !o.blocks.used.has(block) {
-			before := o.report.lost.count
-			o.explainBlock(c, block)
-			lost += o.report.lost.count - before
+// readStrangers reads the lines that belong to this partition and stand in
+// the files of others.
+func (c *partitionCheck) readStrangers() error {
+	c.alien.clear()
+	words, place := 0, uint64(0)
+	return c.strangers.each(&c.foreign[c.partition], func(word uint64) {
+		if words++; words%2 == 1 {
+			place = word
+		} else if c.alien.len() < c.left.limit {
+			c.alien.add(stranger{key: word, file: uint32(place >> 32), index: uint32(place)})
+		} else {
+			c.left.beyond++
 		}
-		if block+1 < o.sent.blockCount() && o.sent.chunks.at(block) == o.sent.chunks.at(block+1) {
-			continue
-		}
-		if lost > 0 {
-			o.report.lostChunks++
-		}
-		if lost == rows {
-			o.report.lostWhole++
-		}
-		rows, lost = 0, 0
-	}
+	})
 }
 
-// assign finds the row that a line of the right partition stands for, among
-// those that no line accounts for yet.
-func (o *oracle) assign(c *candidates, file *outputFile, at int) {
-	line := o.left.at(at)
-	if o.left.foreign.has(at) || o.left.header.has(at) {
-		return
-	}
-	key := c.key(line.key)
-	head := c.missing(key)
+// assign finds the row that a line stands for, among those that no line
+// accounts for yet.
+func (c *partitionCheck) assign(k *candidates, part *partFile, at int) {
+	line := c.left.at(at)
+	head := k.missing(k.key(line.key))
 	if head == none {
 		return
 	}
-	o.claim(c, at, o.bestRow(c, file, at, head))
-}
-
-func (o *oracle) claim(c *candidates, at int, row uint32) {
-	c.place[row] = uint32(at) + 1
-	o.left.claimed.set(at)
-	o.left.at(at).row = row
+	line.row = c.bestRow(k, part, at, head)
+	k.place[line.row] = uint32(at) + 1
+	c.left.claimed.set(at)
+	part.claimed.set(int(line.index))
 }
 
 // bestRow chooses among equal rows the one that goes on where the line before
 // ended, else one after which the next line goes on, else one of the same
 // block as the line before. It looks at a few candidates only, so that data in
 // which all rows are equal does not take quadratic time.
-func (o *oracle) bestRow(c *candidates, file *outputFile, at int, head uint32) uint32 {
+func (c *partitionCheck) bestRow(k *candidates, part *partFile, at int, head uint32) uint32 {
 	const looked = 16
 	var previous, following *leftover
-	if at > file.firstLeft {
-		previous = o.left.at(at - 1)
+	if at > part.first {
+		previous = c.left.at(at - 1)
 	}
-	if at+1 < file.endLeft && o.left.at(at+1).index == o.left.at(at).index+1 && !o.left.header.has(at+1) {
-		following = o.left.at(at + 1)
+	if at+1 < part.end && c.left.at(at+1).index == c.left.at(at).index+1 {
+		following = c.left.at(at + 1)
 	}
 	best, bestRank := head, -1
-	for row, n := head, 0; row != none && n < looked; row, n = c.next[row], n+1 {
-		if c.place[row] != 0 {
+	for row, n := head, 0; row != none && n < looked; row, n = k.next[row], n+1 {
+		if k.place[row] != 0 {
 			continue
 		}
 		rank := 0
 		if previous != nil && previous.row != none {
-			if o.adjacent(previous.row, row) {
+			if c.adjacent(previous.row, row) {
 				return row
 			}
-			if row > previous.row && o.sameBlock(row, previous.row) {
+			if row > previous.row && c.sameBlock(row, previous.row) {
 				rank = 1
 			}
 		}
-		if next := row + 1; following != nil && o.adjacent(row, next) && c.place[next] == 0 && o.sent.rows.at(int(next)) == following.key {
+		if following != nil && c.adjacent(row, row+1) && k.place[row+1] == 0 && c.rows[row+1] == following.key {
 			rank = 2
 		}
 		if rank > bestRank {
@@ -229,60 +232,76 @@ func (o *oracle) bestRow(c *candidates, file *outputFile, at int, head uint32) u
 	return best
 }
 
-func (o *oracle) sameBlock(a, b uint32) bool {
-	return o.sent.blockOf(int(a)) == o.sent.blockOf(int(b))
+// explainStranger says what a line is that stands in another partition's file.
+func (c *partitionCheck) explainStranger(k *candidates, line *stranger) {
+	named := namedLine{file: int(line.file), index: line.index, row: noRow}
+	key := k.key(line.key)
+	row := k.missing(key)
+	switch {
+	case row != none:
+		k.place[row] = elsewhere
+	case k.first[key] != none:
+		row = k.first[key] // one more than there should be anywhere
+	default:
+		c.fragments.add(&fragment{namedLine: named})
+		return
+	}
+	named.row = rowID{c.partition, row}
+	c.report.misplaced.note(named)
 }
 
-// classify says what a leftover line is that accounts for no row of its
-// file's partition.
-func (o *oracle) classify(c *candidates, unknown *fragments, file, at int) {
-	line := o.left.at(at)
-	named := namedLine{file: file, index: line.index, row: none}
-	if o.left.header.has(at) {
-		o.noteHeader(named)
+// explainLine says what a leftover line is that accounts for no row.
+func (c *partitionCheck) explainLine(k *candidates, part *partFile, at int) {
+	if c.left.claimed.has(at) {
 		return
 	}
-	key := c.key(line.key)
-	if c.first[key] == none {
-		unknown.add(file, at)
+	line := c.left.at(at)
+	named := namedLine{file: part.number, index: line.index, row: noRow}
+	row := k.first[k.key(line.key)]
+	if row == none {
+		previous, next := c.neighbours(part, at)
+		c.fragments.add(&fragment{namedLine: named, previous: previous, next: next})
 		return
 	}
-	if o.left.foreign.has(at) {
-		row := c.missing(key)
-		if row != none {
-			o.claim(c, at, row)
-		} else {
-			row = c.first[key]
-		}
-		line.row = row
-		named.row = row
-		o.report.misplaced.note(named)
-		return
-	}
-	if o.left.claimed.has(at) || o.expect == atLeastOnce {
+	if c.expect == atLeastOnce {
 		return
 	}
 	// An extra line is named after the row that follows the one named before,
 	// where it equals that, so that a doubled block is named as one block.
-	row := c.first[key]
-	if at > 0 {
-		if last := o.left.at(at - 1).row; o.adjacent(last, last+1) && o.sent.rows.at(int(last+1)) == line.key {
+	if at > part.first {
+		if last := c.left.at(at - 1).row; c.adjacent(last, last+1) && c.rows[last+1] == line.key {
 			row = last + 1
 		}
 	}
 	line.row = row
-	named.row = row
-	o.report.duplicated.note(named)
+	named.row = rowID{c.partition, row}
+	c.report.duplicated.note(named)
 }
 
-// noteHeader notes a header that stands elsewhere than in the first line.
-func (o *oracle) noteHeader(line namedLine) {
-	if missing := slices.Index(o.report.headerMissing, line.file); missing >= 0 {
-		o.report.headerMissing = slices.Delete(o.report.headerMissing, missing, missing+1)
-		o.report.headerLate.note(line)
-		return
+// neighbours gives the rows that the lines before and after lead one to expect
+// in a line's place: the next and the previous ones of their blocks.
+func (c *partitionCheck) neighbours(part *partFile, at int) (previous, next rowID) {
+	previous, next = noRow, noRow
+	index := c.left.at(at).index
+	if at > part.first && c.left.claimed.has(at-1) && c.left.at(at-1).index+1 == index {
+		if row := c.left.at(at - 1).row; c.adjacent(row, row+1) {
+			previous = rowID{c.partition, row + 1}
+		}
 	}
-	o.report.headerAgain.note(line)
+	if at+1 < part.end && c.left.claimed.has(at+1) && c.left.at(at+1).index == index+1 {
+		if row := c.left.at(at + 1).row; row > 0 && c.adjacent(row-1, row) {
+			next = rowID{c.partition, row - 1}
+		}
+	}
+	return previous, next
+}
+
+// absence is a stretch of a block's rows that no line accounts for.
+type absence struct {
+	from, to uint32
+	chunk    uint32
+	required bool
+	half     []namedLine // lines of the same block that are there, though the chunk was never confirmed
 }
 
 // stand is where one row of a block stands: its file, and its place there
@@ -290,50 +309,66 @@ func (o *oracle) noteHeader(line namedLine) {
 // all, which are reported as such, do not count, so that they do not tear a
 // block apart.
 type stand struct {
-	row     uint32
-	left    int
-	file    int
+	namedLine
 	ordinal int
 }
 
-// explainBlock says what is wrong with a block that was not found whole.
-func (o *oracle) explainBlock(c *candidates, block int) {
-	from, to := o.sent.block(block)
+// explainBlock says what is wrong with a block that was not found whole. What
+// is absent may yet be found in a line that is no row: see reportAbsences.
+func (c *partitionCheck) explainBlock(k *candidates, block int) {
+	from, to := c.block(block)
 	var stands []stand
-	var absent []uint32
-	elsewhere := false
-	for row := from; row < to; row++ {
-		at := int(c.place[row]) - 1
-		switch {
-		case at < 0:
-			absent = append(absent, uint32(row))
-		case o.left.foreign.has(at) || o.left.at(at).row != uint32(row):
-			elsewhere = true // misplaced, or in pieces: reported there
+	var absences []absence
+	misplaced := false
+	for row := uint32(from); row < uint32(to); row++ {
+		switch place := k.place[row]; {
+		case place == elsewhere:
+			misplaced = true
+		case place != 0:
+			stands = append(stands, c.standOf(int(place)-1, row))
+		case len(absences) > 0 && absences[len(absences)-1].to == row:
+			absences[len(absences)-1].to++
 		default:
-			file := o.fileOfLeft(at)
-			stands = append(stands, stand{uint32(row), at, file, o.ordinal(file, at)})
+			absences = append(absences, absence{from: row, to: row + 1, chunk: c.chunks[block], required: c.required(block)})
 		}
 	}
-	required := o.required(block)
-	switch {
-	case len(absent) == 0:
-	case required:
-		for _, row := range absent {
-			o.report.lost.note(namedLine{file: -1, row: row})
-		}
-	case len(stands) > 0 && !elsewhere && o.expect != atMostOnce:
+	if len(absences) > 0 && !c.required(block) && !misplaced && c.expect != atMostOnce {
 		for _, stand := range stands {
-			o.report.half.note(namedLine{file: stand.file, index: o.left.at(stand.left).index, row: stand.row})
+			absences[0].half = append(absences[0].half, stand.namedLine)
 		}
 	}
-	o.explainOrder(stands)
+	// With lines that were not looked at, nothing is known to be absent.
+	if c.left.beyond == 0 && len(absences) > 0 {
+		c.absences[c.partition] = append(c.absences[c.partition], absences...)
+	}
+	c.explainOrder(stands)
+}
+
+func (c *partitionCheck) standOf(at int, row uint32) stand {
+	number, _ := slices.BinarySearchFunc(c.parts, at, func(part partFile, at int) int {
+		if part.end <= at {
+			return -1
+		}
+		return 1
+	})
+	part := &c.parts[number]
+	index := c.left.at(at).index
+	return stand{namedLine{part.number, index, rowID{c.partition, row}}, part.ordinal(int(index))}
+}
+
+// ordinal is a line's place among those of its file that account for a row.
+func (p *partFile) ordinal(index int) int {
+	if p.looseBelow == nil {
+		p.looseBelow, p.claimedBelow = newRank(p.loose), newRank(p.claimed)
+	}
+	return index - p.looseBelow.before(index) + p.claimedBelow.before(index)
 }
 
 // explainOrder asks that a block's rows stand together and in order. Of a
 // block in several pieces the largest is taken for its place, and the others
 // are named; of rows that are out of order, those that stand where another
 // row should.
-func (o *oracle) explainOrder(stands []stand) {
+func (c *partitionCheck) explainOrder(stands []stand) {
 	standing := slices.Clone(stands)
 	slices.SortFunc(standing, func(a, b stand) int {
 		return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.ordinal, b.ordinal))
@@ -348,31 +383,10 @@ func (o *oracle) explainOrder(stands []stand) {
 		}
 	}
 	for i, stand := range standing {
-		named := namedLine{file: stand.file, index: o.left.at(stand.left).index, row: stand.row}
 		if i < largest || i >= largest+longest {
-			o.report.apart.note(named)
+			c.report.apart.note(stand.namedLine)
 		} else if stands[i].row != stand.row {
-			o.report.reordered.note(named)
+			c.report.reordered.note(stand.namedLine)
 		}
 	}
-}
-
-func (o *oracle) fileOfLeft(at int) int {
-	file, _ := slices.BinarySearchFunc(o.files, at, func(file *outputFile, at int) int {
-		if file.endLeft <= at {
-			return -1
-		}
-		return 1
-	})
-	return file
-}
-
-// ordinal is a line's place among those of its file that account for a row.
-func (o *oracle) ordinal(file, at int) int {
-	if o.left.wholes == nil {
-		o.left.wholes = newRank(o.left.len(), func(at int) bool { return o.left.claimed.has(at) && !o.left.foreign.has(at) })
-	}
-	first := o.files[file].firstLeft
-	extra := (at - first) - (o.left.wholes.before(at) - o.left.wholes.before(first))
-	return int(o.left.at(at).index) - extra
 }

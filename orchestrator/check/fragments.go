@@ -2,39 +2,34 @@ package check
 
 import (
 	"bytes"
+	"cmp"
 	"hash/maphash"
 	"slices"
-	"strings"
 
 	"github.com/killpoint/killpoint/orchestrator/history"
 )
 
-const (
-	// maxFragments bounds how many lines that are no row are compared with the
-	// rows that were sent; further ones are reported as never sent.
-	maxFragments = 4096
-	// maxFragmentBytes bounds the length of a line that is so compared.
-	maxFragmentBytes = 1 << 16
-)
+// maxFragmentBytes bounds how much of a line is compared.
+const maxFragmentBytes = 1 << 16
 
 // fragments are lines that equal no row that was sent. A line that is a part
 // of a row, or a part of one run into the next, is torn; others were never
 // sent. The rows are read again from the record for this, since the ledger
 // has no text.
 type fragments struct {
-	oracle *oracle
-	seed   maphash.Seed
-	lines  []*fragment
-	beyond []namedLine // lines that were too many to be compared
-	more   int
+	oracle  *oracle
+	seed    maphash.Seed
+	lines   []*fragment
+	beyond  []namedLine // the first of the lines that were too many to be compared
+	more    int         // how many those are
+	claimed map[rowID]bool
 }
 
 type fragment struct {
 	namedLine
-	left     int // the leftover's number
 	text     []byte
-	previous uint32 // the row after that of the line before, or none
-	next     uint32 // the row before that of the line after, or none
+	previous rowID // the row after that of the line before
+	next     rowID // the row before that of the line after
 
 	whole  match // the row of which the line is the beginning
 	end    match // the row of which the line is the end
@@ -44,65 +39,62 @@ type fragment struct {
 	after  match // the row of which the text after start is the beginning
 }
 
-// match is a row that has to do with a line.
+// match is a row that has to do with a line, or the header.
 type match struct {
-	found    bool
-	header   bool // it is the header and no row
-	row      uint32
-	text     string
-	chunk    string
-	rank     int
-	missing  bool // no line accounts for it
-	required bool // it must be there
-	near     bool // next to another row that stands in the line
-	same     bool // stands in the line already
+	found  bool
+	header bool
+	sentAs
+	rank    int
+	missing bool // no line accounts for it
+	near    bool // next to another row that stands in the line
+	same    bool // stands in the line already
+}
+
+// adjacent says whether one row comes right after another in one block.
+func (m match) adjacent(next match) bool {
+	return m.id.partition == next.id.partition && m.id.row+1 == next.id.row && m.chunk == next.chunk
 }
 
 // beside is the match in a line that holds another row already: one more
 // piece of the same row accounts for nothing, so a row that is missing is
 // thought of before it, and one next to the other in its block most of all.
-func (f *fragments) beside(m, other match) match {
+func (m match) beside(other match) match {
 	switch {
 	case m.header || other.header:
-	case m.row == other.row:
+	case m.id == other.id:
 		m.missing, m.same = false, true
-	case f.oracle.adjacent(m.row, other.row) || f.oracle.adjacent(other.row, m.row):
+	case m.adjacent(other) || other.adjacent(m):
 		m.near = true
 	}
 	return m
 }
 
-func newFragments(o *oracle) *fragments { return &fragments{oracle: o, seed: maphash.MakeSeed()} }
-
-func (f *fragments) add(file, at int) {
-	line := f.oracle.left.at(at)
-	named := namedLine{file: file, index: line.index, row: none}
-	if len(f.lines) >= maxFragments {
+func (f *fragments) add(line *fragment) {
+	if len(f.lines) >= f.oracle.seen.limits.fragments {
 		if f.more++; len(f.beyond) < maxNamed {
-			f.beyond = append(f.beyond, named)
+			f.beyond = append(f.beyond, line.namedLine)
 		}
 		return
 	}
-	f.lines = append(f.lines, &fragment{namedLine: named, left: at, previous: none, next: none})
+	f.lines = append(f.lines, line)
 }
 
 // resolve compares the lines with the rows that were sent and reports each.
-func (f *fragments) resolve(c *candidates) error {
+func (f *fragments) resolve() error {
 	if len(f.lines) == 0 {
 		return nil
 	}
-	if err := f.readTexts(); err != nil {
-		return err
-	}
-	f.neighbours()
-	if err := f.compare(c); err != nil {
-		return err
-	}
-	if err := f.compareRests(c); err != nil {
-		return err
+	f.seed, f.claimed = maphash.MakeSeed(), map[rowID]bool{}
+	slices.SortFunc(f.lines, func(a, b *fragment) int {
+		return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.index, b.index))
+	})
+	for _, step := range []func() error{f.readTexts, f.compare, f.compareRests} {
+		if err := step(); err != nil {
+			return err
+		}
 	}
 	for _, fragment := range f.lines {
-		f.judge(c, fragment)
+		f.judge(fragment)
 	}
 	for _, line := range f.beyond {
 		f.oracle.report.unexpected.note(line)
@@ -134,29 +126,6 @@ func (f *fragments) readTexts() error {
 		}
 	}
 	return nil
-}
-
-// neighbours finds the rows that the lines before and after lead one to
-// expect: the next and the previous ones of their blocks.
-func (f *fragments) neighbours() {
-	left := &f.oracle.left
-	for _, fragment := range f.lines {
-		if at := fragment.left - 1; at >= 0 && left.claimed.has(at) && left.at(at).index+1 == fragment.index {
-			if row := left.at(at).row; f.oracle.adjacent(row, row+1) {
-				fragment.previous = row + 1
-			}
-		}
-		if at := fragment.left + 1; at < left.len() && left.claimed.has(at) && left.at(at).index == fragment.index+1 {
-			if row := left.at(at).row; row > 0 && f.oracle.adjacent(row-1, row) {
-				fragment.next = row - 1
-			}
-		}
-	}
-}
-
-// adjacent says whether a row comes right after another in one block.
-func (o *oracle) adjacent(row, next uint32) bool {
-	return row != none && row+1 == next && int(next) < o.sent.rows.len() && o.sameBlock(row, next)
 }
 
 // piece is a stretch of text to look for in rows, by length and hash.
@@ -197,7 +166,7 @@ func (p *pieces) of(text string) []*fragment {
 
 // compare finds the rows of which a line is the beginning or the end, and
 // those with which a line begins or ends.
-func (f *fragments) compare(c *candidates) error {
+func (f *fragments) compare() error {
 	itself := f.newPieces(func(fragment *fragment) [][]byte { return [][]byte{fragment.text} })
 	ends := f.newPieces(func(fragment *fragment) (texts [][]byte) {
 		for i := 1; i < len(fragment.text) && i < maxGlued; i++ {
@@ -211,23 +180,23 @@ func (f *fragments) compare(c *candidates) error {
 		}
 		return texts
 	})
-	return f.eachSent(c, func(m match, partition int) {
+	return f.eachSent(func(m match) {
 		for _, length := range itself.lengths {
 			if length >= len(m.text) {
 				break
 			}
 			for _, fragment := range itself.of(m.text[:length]) {
-				f.offer(&fragment.whole, fragment, m, partition)
+				f.offer(&fragment.whole, fragment, m)
 			}
 			for _, fragment := range itself.of(m.text[len(m.text)-length:]) {
-				f.offer(&fragment.end, fragment, m, partition)
+				f.offer(&fragment.end, fragment, m)
 			}
 		}
 		for _, fragment := range ends.of(m.text) {
-			f.offer(&fragment.tail, fragment, m, partition)
+			f.offer(&fragment.tail, fragment, m)
 		}
 		for _, fragment := range starts.of(m.text) {
-			f.offer(&fragment.start, fragment, m, partition)
+			f.offer(&fragment.start, fragment, m)
 		}
 	})
 }
@@ -237,7 +206,7 @@ const maxGlued = 1024
 
 // compareRests finds the rows of which the rest of a line is the beginning,
 // once the row with which the line ends or begins is known.
-func (f *fragments) compareRests(c *candidates) error {
+func (f *fragments) compareRests() error {
 	rests := f.newPieces(func(fragment *fragment) (texts [][]byte) {
 		if fragment.tail.found {
 			texts = append(texts, fragment.head())
@@ -250,17 +219,17 @@ func (f *fragments) compareRests(c *candidates) error {
 	if len(rests.lengths) == 0 {
 		return nil
 	}
-	return f.eachSent(c, func(m match, partition int) {
+	return f.eachSent(func(m match) {
 		for _, length := range rests.lengths {
 			if length > len(m.text) {
 				break
 			}
 			for _, fragment := range rests.of(m.text[:length]) {
 				if fragment.tail.found && string(fragment.head()) == m.text[:length] {
-					f.offer(&fragment.before, fragment, f.beside(m, fragment.tail), partition)
+					f.offer(&fragment.before, fragment, m.beside(fragment.tail))
 				}
 				if fragment.start.found && string(fragment.rest()) == m.text[:length] {
-					f.offer(&fragment.after, fragment, f.beside(m, fragment.start), partition)
+					f.offer(&fragment.after, fragment, m.beside(fragment.start))
 				}
 			}
 		}
@@ -273,18 +242,12 @@ func (f *fragment) head() []byte { return f.text[:len(f.text)-len(f.tail.text)] 
 // rest is the text after the row with which the line begins.
 func (f *fragment) rest() []byte { return f.text[len(f.start.text):] }
 
-// eachSent gives every row that was sent, by its number, and the header.
-func (f *fragments) eachSent(c *candidates, each func(m match, partition int)) error {
+// eachSent gives every row that was sent, and the header.
+func (f *fragments) eachSent(each func(match)) error {
 	if header := f.oracle.facts.Output.Header; header != "" {
-		each(match{found: true, header: true, row: none, text: header}, NoPartition)
+		each(match{found: true, header: true, sentAs: sentAs{id: noRow, text: header}})
 	}
-	return f.oracle.eachSentRow(func(row uint32, chunk string, sent sentRow) {
-		block := f.oracle.sent.blockOf(int(row))
-		each(match{
-			found: true, row: row, text: sent.text, chunk: chunk, required: f.oracle.required(block),
-			missing: c.place[row] == 0 && !f.oracle.blocks.used.has(block),
-		}, sent.partition)
-	})
+	return f.oracle.eachSentRow(func(as sentAs) { each(match{found: true, sentAs: as}) })
 }
 
 // expectedRank is the least rank of a row that the neighbours of a line lead
@@ -294,7 +257,9 @@ const expectedRank = 16
 // offer keeps the best of the rows that have to do with a line: one that its
 // neighbours lead one to expect, one that is missing, and most so when it must
 // be there, one of its partition, and among those the longest.
-func (f *fragments) offer(kept *match, fragment *fragment, m match, partition int) {
+func (f *fragments) offer(kept *match, fragment *fragment, m match) {
+	absent := f.oracle.absenceOf(m.id)
+	m.missing = absent != nil && !m.same
 	switch {
 	case m.header:
 		// Only the first line of a file can be a piece of the header.
@@ -304,16 +269,16 @@ func (f *fragments) offer(kept *match, fragment *fragment, m match, partition in
 		m.rank = 2 * expectedRank
 	case m.same:
 		m.rank = 2
-	case m.missing && (m.near || m.row == fragment.previous || m.row == fragment.next):
+	case m.missing && (m.near || m.id == fragment.previous || m.id == fragment.next):
 		m.rank = expectedRank
 	}
 	if m.missing {
 		m.rank += 4
-		if m.required {
+		if absent.required {
 			m.rank += 4
 		}
 	}
-	if partition == f.oracle.files[fragment.file].partition {
+	if m.id.partition == f.oracle.files[fragment.file].partition {
 		m.rank++
 	}
 	if !kept.found || m.rank > kept.rank || m.rank == kept.rank && len(m.text) > len(kept.text) {
@@ -324,7 +289,7 @@ func (f *fragments) offer(kept *match, fragment *fragment, m match, partition in
 // judge decides what a line is. A line that could be a good row, so that it
 // may as well have been made up, counts as torn only if a row is missing that
 // it would explain, or if it is the beginning of a row.
-func (f *fragments) judge(c *candidates, fragment *fragment) {
+func (f *fragments) judge(fragment *fragment) {
 	o := f.oracle
 	malformed := o.place.malformed(fragment.text)
 	last := int(fragment.index) == o.files[fragment.file].lines-1 && o.files[fragment.file].incomplete
@@ -355,8 +320,8 @@ func (f *fragments) judge(c *candidates, fragment *fragment) {
 	for _, part := range parts {
 		if part.header {
 			o.report.headerFound(fragment.file)
-		} else if part.missing && c.place[part.row] == 0 {
-			c.place[part.row] = uint32(fragment.left) + 1
+		} else if part.missing {
+			f.claimed[part.id] = true
 		}
 	}
 	if last {
@@ -368,9 +333,18 @@ func (f *fragments) judge(c *candidates, fragment *fragment) {
 // glued says whether a line is the beginning of one row run into another.
 func (f *fragment) glued() bool { return f.tail.found && f.before.found }
 
-// eachSentRow gives every row of the ledger with its text, by its number.
-func (o *oracle) eachSentRow(each func(row uint32, chunk string, sent sentRow)) error {
-	row, seen := uint32(0), 0
+// sentAs is a row as the sender recorded it.
+type sentAs struct {
+	id    rowID
+	chunk string
+	text  string
+}
+
+// eachSentRow reads the sender's record again and gives every row that
+// belongs to a partition.
+func (o *oracle) eachSentRow(each func(sentAs)) error {
+	next := make([]uint32, o.place.count)
+	seen := 0
 	return walkSent(o.seen.history, o.facts, func(line history.SentLine, rows []sentRow) error {
 		if line.Malformed != nil || line.Confirmed != "" || line.Done || line.Chunk == "" {
 			return nil
@@ -378,13 +352,13 @@ func (o *oracle) eachSentRow(each func(row uint32, chunk string, sent sentRow)) 
 		if seen >= len(o.sent.ids) || o.sent.ids[seen] != line.Chunk {
 			return nil // sent again
 		}
-		seen++
-		for _, sent := range rows {
-			if sent.partition != NoPartition {
-				each(row, strings.Clone(line.Chunk), sent)
-				row++
+		for _, row := range rows {
+			if row.partition != NoPartition {
+				each(sentAs{rowID{row.partition, next[row.partition]}, o.sent.ids[seen], row.text})
+				next[row.partition]++
 			}
 		}
+		seen++
 		return nil
 	})
 }

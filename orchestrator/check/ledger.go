@@ -10,31 +10,36 @@ import (
 	"github.com/killpoint/killpoint/orchestrator/scenario"
 )
 
-// ledger is what was sent, as the row oracle needs it: of each row a hash and
-// no text, so that ten million rows take some hundred megabytes at most. The
-// text of those few that a finding names is read again from the record.
-//
-// The rows of one chunk in one partition are a block. Blocks are numbered in
-// the order of the record, a chunk's own by partition; rows are numbered
-// within that order, so that a block's rows have consecutive numbers.
+// ledger is what was sent. Of each row it keeps a hash and no text, by
+// partition, and only one partition's rows are in memory at a time (see
+// sheet), so that memory does not grow much with the number of rows. The text
+// of those few that a finding names is read again from the record.
 type ledger struct {
 	ids       []string // chunk ids in the order of their first attempt
 	byID      map[string]uint32
 	flags     []chunkFlags
+	sizes     []uint32        // of each chunk, how many rows it has
+	sums      []uint64        // of each chunk, a hash of its rows
 	malformed map[string]bool // messages broken on purpose that have an id
-	messages  int             // messages broken on purpose
 	done      bool            // the sender wrote its last line
 
 	hasher hasher
-	rows   list[uint64] // hash of each row, its partition mixed in
-	starts list[uint32] // of each block, its first row
-	chunks list[uint32] // of each block, its chunk
+	spool  spool
+	parts  []part   // by partition
+	hashes []uint64 // of the rows of the chunk being read
 
 	sender string
 	// numberless are rows that were sent without a whole number in the
 	// partition column: they belong nowhere.
 	numberless      []Row
 	numberlessCount int
+}
+
+// part is where the blocks of one partition are kept: of each a word with its
+// chunk and its length, then the hashes of its rows.
+type part struct {
+	stream
+	rows, blocks int
 }
 
 type chunkFlags uint8
@@ -46,7 +51,7 @@ const (
 
 const none = ^uint32(0)
 
-// maxRows is how many rows a ledger can number.
+// maxRows is how many rows a partition can number.
 const maxRows = 1<<32 - 2
 
 func (l *ledger) confirmed(chunk int) bool { return l.flags[chunk]&flagConfirmed != 0 }
@@ -64,35 +69,6 @@ func (l *ledger) confirmedCount() int {
 func (l *ledger) has(id string) bool {
 	_, ok := l.byID[id]
 	return ok
-}
-
-func (l *ledger) blockCount() int { return l.starts.len() }
-
-// block gives the numbers of a block's rows, from and up to but not including.
-func (l *ledger) block(number int) (from, to int) {
-	from, to = int(l.starts.at(number)), l.rows.len()
-	if number+1 < l.starts.len() {
-		to = int(l.starts.at(number + 1))
-	}
-	return from, to
-}
-
-// blockOf finds the block that holds a row.
-func (l *ledger) blockOf(row int) int {
-	low, high := 0, l.starts.len()
-	for high-low > 1 {
-		if middle := (low + high) / 2; int(l.starts.at(middle)) <= row {
-			low = middle
-		} else {
-			high = middle
-		}
-	}
-	return low
-}
-
-// blockConfirmed says whether the broker confirmed the block's chunk.
-func (l *ledger) blockConfirmed(number int) bool {
-	return l.confirmed(int(l.chunks.at(number)))
 }
 
 // doubts says why the record may not be all that was sent. A sender that was
@@ -193,16 +169,19 @@ func walkSent(h *history.History, facts *scenario.Rows, each func(line history.S
 	})
 }
 
-// readLedger reads the sender's record.
-func readLedger(h *history.History, facts *scenario.Rows) (*ledger, error) {
-	l := &ledger{
-		byID: map[string]uint32{}, malformed: map[string]bool{},
-		hasher: hasher{maphash.MakeSeed()}, sender: facts.Sent.Service,
+// readLedger reads the sender's record. The ledger must be closed.
+func readLedger(h *history.History, facts *scenario.Rows, held int) (*ledger, error) {
+	place, err := newPlacer(facts)
+	if err != nil {
+		return nil, err
 	}
-	err := walkSent(h, facts, func(line history.SentLine, rows []sentRow) error {
+	l := &ledger{
+		byID: map[string]uint32{}, malformed: map[string]bool{}, parts: make([]part, place.count),
+		hasher: hasher{maphash.MakeSeed()}, spool: spool{limit: held}, sender: facts.Sent.Service,
+	}
+	err = walkSent(h, facts, func(line history.SentLine, rows []sentRow) error {
 		switch {
 		case line.Malformed != nil:
-			l.messages++
 			if line.Chunk != "" {
 				l.malformed[line.Chunk] = true
 			}
@@ -218,68 +197,76 @@ func readLedger(h *history.History, facts *scenario.Rows) (*ledger, error) {
 		return nil
 	})
 	if err != nil {
+		l.close()
 		return nil, err
 	}
 	return l, nil
 }
 
+func (l *ledger) close() { l.spool.close() }
+
 // attempt notes a chunk that was about to be published. One that was
 // attempted before adds nothing: sent twice, it still counts once.
 func (l *ledger) attempt(line history.SentLine, rows []sentRow) error {
+	sum, size := uint64(0), 0
+	l.hashes = zeroed(l.hashes, len(rows))
+	hashes := l.hashes
+	for i, row := range rows {
+		if row.partition != NoPartition {
+			hashes[i] = l.hasher.row(row.text, row.partition)
+			sum = sum*sumBase + hashes[i]
+			size++
+		}
+	}
 	if chunk, again := l.byID[line.Chunk]; again {
 		l.flags[chunk] |= flagAgain
-		if len(rows) > 0 && !l.sameRows(chunk, rows) {
+		if len(rows) > 0 && l.sums[chunk] != sum {
 			return fmt.Errorf("chunk %s was recorded twice, with different rows", line.Chunk)
 		}
 		return nil
-	}
-	if l.rows.len()+len(rows) > maxRows {
-		return fmt.Errorf("more than %d rows were sent", uint64(maxRows))
 	}
 	chunk := uint32(len(l.ids))
 	l.byID[line.Chunk] = chunk
 	l.ids = append(l.ids, line.Chunk)
 	l.flags = append(l.flags, 0)
-	for i, row := range rows {
-		if row.partition == NoPartition {
-			if l.numberlessCount++; len(l.numberless) < maxNamed {
-				l.numberless = append(l.numberless, Row{Chunk: line.Chunk, Partition: NoPartition, Text: row.text, Expected: NoPartition})
-			}
-			continue
+	l.sizes = append(l.sizes, uint32(size))
+	l.sums = append(l.sums, sum)
+	for from := 0; from < len(rows); {
+		to := from + 1
+		for to < len(rows) && rows[to].partition == rows[from].partition {
+			to++
 		}
-		if i == 0 || rows[i-1].partition != row.partition {
-			l.starts.add(uint32(l.rows.len()))
-			l.chunks.add(chunk)
+		if rows[from].partition == NoPartition {
+			l.noteNumberless(line.Chunk, rows[from:to])
+		} else if err := l.addBlock(chunk, rows[from].partition, hashes[from:to]); err != nil {
+			return err
 		}
-		l.rows.add(l.hasher.row(row.text, row.partition))
+		from = to
 	}
 	return nil
 }
 
-func (l *ledger) sameRows(chunk uint32, rows []sentRow) bool {
-	block, high := 0, l.chunks.len()
-	for block < high {
-		if middle := (block + high) / 2; l.chunks.at(middle) < chunk {
-			block = middle + 1
-		} else {
-			high = middle
+func (l *ledger) noteNumberless(chunk string, rows []sentRow) {
+	l.numberlessCount += len(rows)
+	for _, row := range rows[:min(len(rows), maxNamed-len(l.numberless))] {
+		l.numberless = append(l.numberless, Row{Chunk: chunk, Partition: NoPartition, Text: row.text, Expected: NoPartition})
+	}
+}
+
+func (l *ledger) addBlock(chunk uint32, partition int, hashes []uint64) error {
+	part := &l.parts[partition]
+	if part.rows+len(hashes) > maxRows {
+		return fmt.Errorf("more than %d rows were sent to partition %d", uint64(maxRows), partition)
+	}
+	part.rows += len(hashes)
+	part.blocks++
+	if err := l.spool.add(&part.stream, uint64(chunk)<<32|uint64(len(hashes))); err != nil {
+		return err
+	}
+	for _, hash := range hashes {
+		if err := l.spool.add(&part.stream, hash); err != nil {
+			return err
 		}
 	}
-	var recorded []uint64
-	for ; block < l.chunks.len() && l.chunks.at(block) == chunk; block++ {
-		from, to := l.block(block)
-		for row := from; row < to; row++ {
-			recorded = append(recorded, l.rows.at(row))
-		}
-	}
-	for _, row := range rows {
-		if row.partition == NoPartition {
-			continue
-		}
-		if len(recorded) == 0 || recorded[0] != l.hasher.row(row.text, row.partition) {
-			return false
-		}
-		recorded = recorded[1:]
-	}
-	return len(recorded) == 0
+	return nil
 }

@@ -11,39 +11,40 @@ import (
 // blocks that would have to move. It is not asked of chunks that were sent
 // more than once or never confirmed, whose arrival may be any of several, nor
 // of blocks that equal one of those.
-func (o *oracle) checkOrder() {
-	for number, file := range o.files {
-		misfits := o.outOfOrder(file)
-		if len(misfits) == 0 && !file.settled {
+func (c *partitionCheck) checkOrder() {
+	unknown := c.blocksOfUnknownOrder()
+	for i := range c.parts {
+		part := &c.parts[i]
+		misfits := c.outOfOrder(part, unknown)
+		if len(misfits) == 0 && !c.settled {
 			continue
 		}
-		if o.ambiguous[file.partition] {
-			o.undecided = append(o.undecided, fmt.Sprintf(
-				"%s can be taken apart into blocks in several ways, so the order of its blocks could not be decided", file.Path))
+		if c.ambiguous {
+			c.undecided = append(c.undecided, fmt.Sprintf(
+				"%s can be taken apart into blocks in several ways, so the order of its blocks could not be decided", c.files[part.number].Path))
 			continue
 		}
-		places := o.blockPlaces(file)
+		places := c.blockPlaces(part)
 		for _, at := range misfits {
-			row, _ := o.sent.block(int(file.order.at(at)))
-			o.report.disordered.note(namedLine{file: number, index: places[at], row: uint32(row)})
+			row, _ := c.block(int(part.order[at]))
+			c.report.disordered.note(namedLine{part.number, places[at], rowID{c.partition, uint32(row)}})
 		}
 	}
 }
 
-// blockPlaces gives the line at which each of a file's whole blocks begins:
-// the lines that are neither left over nor the first header, in order.
-func (o *oracle) blockPlaces(file *outputFile) []uint32 {
-	places := make([]uint32, 0, file.order.len())
-	index, left := uint32(0), file.firstLeft
-	if file.headed {
+// blockPlaces gives the line at which each of a file's whole blocks begins.
+func (c *partitionCheck) blockPlaces(part *partFile) []uint32 {
+	places := make([]uint32, 0, len(part.order))
+	index := uint32(0)
+	if c.files[part.number].headed {
 		index++
 	}
-	for at := range file.order.len() {
-		for left < file.endLeft && o.left.at(left).index == index {
-			index, left = index+1, left+1
+	for _, block := range part.order {
+		for part.loose.has(int(index)) {
+			index++
 		}
 		places = append(places, index)
-		from, to := o.sent.block(int(file.order.at(at)))
+		from, to := c.block(int(block))
 		index += uint32(to - from)
 	}
 	return places
@@ -51,14 +52,14 @@ func (o *oracle) blockPlaces(file *outputFile) []uint32 {
 
 // outOfOrder gives the places, in the file's sequence of blocks, of those
 // that are not in a longest run of ascending ones (patience sorting).
-func (o *oracle) outOfOrder(file *outputFile) []int {
+func (c *partitionCheck) outOfOrder(part *partFile, unknown bits) []int {
 	var places []int
 	ascending := true
-	for at := range file.order.len() {
-		if !o.orderKnown(int(file.order.at(at))) {
+	for at, block := range part.order {
+		if unknown.has(int(block)) {
 			continue
 		}
-		if len(places) > 0 && file.order.at(at) < file.order.at(places[len(places)-1]) {
+		if len(places) > 0 && block < part.order[places[len(places)-1]] {
 			ascending = false
 		}
 		places = append(places, at)
@@ -69,8 +70,8 @@ func (o *oracle) outOfOrder(file *outputFile) []int {
 	var tops []int // of each length of ascending run, the place where the lowest ends
 	before := make([]int, len(places))
 	for i, place := range places {
-		pile, _ := slices.BinarySearchFunc(tops, file.order.at(place), func(top int, block uint32) int {
-			return cmp.Compare(file.order.at(places[top]), block)
+		pile, _ := slices.BinarySearchFunc(tops, part.order[place], func(top int, block uint32) int {
+			return cmp.Compare(part.order[places[top]], block)
 		})
 		before[i] = -1
 		if pile > 0 {
@@ -89,39 +90,24 @@ func (o *oracle) outOfOrder(file *outputFile) []int {
 	return slices.DeleteFunc(places, func(place int) bool { return fits[place] })
 }
 
-// orderKnown says whether the order of a block can be asked for.
-func (o *oracle) orderKnown(block int) bool {
-	if o.orderUnknown == nil {
-		o.orderUnknown = o.blocksOfUnknownOrder()
-	}
-	return !o.orderUnknown.has(block)
-}
-
 // blocksOfUnknownOrder finds the blocks of chunks that were sent more than
 // once or never confirmed, and those that equal one.
-func (o *oracle) blocksOfUnknownOrder() *bits {
-	unknown := bits{}
+func (c *partitionCheck) blocksOfUnknownOrder() bits {
+	var unknown bits
 	tainted := map[int]bool{} // slots
-	slotOf := func(block int) int {
-		from, to := o.sent.block(block)
-		sum := uint64(0)
-		for row := from; row < to; row++ {
-			sum = sum*sumBase + o.sent.rows.at(row)
-		}
-		return o.blocks.find(sum, to-from, func(i int) uint64 { return o.sent.rows.at(from + i) })
-	}
-	for block := range o.sent.blockCount() {
-		if o.sent.flags[o.sent.chunks.at(block)] != flagConfirmed {
+	for block := range c.blockCount() {
+		if c.ledger.flags[c.chunks[block]] != flagConfirmed {
 			unknown.set(block)
-			tainted[slotOf(block)] = true
+			tainted[c.blocks.slotOf(block)] = true
 		}
 	}
-	if len(tainted) > 0 {
-		for block := range o.sent.blockCount() {
-			if tainted[slotOf(block)] {
-				unknown.set(block)
-			}
+	if len(tainted) == 0 {
+		return unknown
+	}
+	for block := range c.blockCount() {
+		if tainted[c.blocks.slotOf(block)] {
+			unknown.set(block)
 		}
 	}
-	return &unknown
+	return unknown
 }

@@ -10,7 +10,7 @@ import (
 type namedLine struct {
 	file  int    // its number; -1 when it is in none
 	index uint32 // of the line, from 0
-	row   uint32 // none when it is not known as a row that was sent
+	row   rowID  // noRow when it is not known as a row that was sent
 }
 
 // named counts lines and keeps the first of them.
@@ -45,6 +45,7 @@ type report struct {
 	tornLast                                map[int]bool // files whose last line is in torn
 
 	lostChunks, lostWhole int // chunks that lost some rows; that lost all
+	beyond                int // wrong lines that were too many to be explained
 }
 
 func (r *report) noteTorn(line tornLine) {
@@ -62,19 +63,14 @@ func (r *report) headerFound(file int) {
 type texts struct {
 	oracle *oracle
 	lines  map[[2]int]string // by file and index
-	rows   map[uint32]sentAs
+	rows   map[rowID]sentAs
 	byText map[string]sentAs
-}
-
-type sentAs struct {
-	chunk, text string
-	partition   int
 }
 
 // readTexts reads the text of every line that is named, from the files and
 // from the sender's record, each once and only if there is one to read.
 func (r *report) readTexts(o *oracle) (*texts, error) {
-	t := &texts{oracle: o, lines: map[[2]int]string{}, rows: map[uint32]sentAs{}, byText: map[string]sentAs{}}
+	t := &texts{oracle: o, lines: map[[2]int]string{}, rows: map[rowID]sentAs{}, byText: map[string]sentAs{}}
 	wanted := map[int]map[uint32]bool{}
 	named := slices.Concat(r.lost.lines, r.duplicated.lines, r.misplaced.lines, r.unexpected.lines, r.half.lines,
 		r.apart.lines, r.reordered.lines, r.disordered.lines, r.headerAgain.lines, r.headerLate.lines)
@@ -82,7 +78,7 @@ func (r *report) readTexts(o *oracle) (*texts, error) {
 		named = append(named, torn.namedLine)
 	}
 	for _, line := range named {
-		if line.row != none {
+		if line.row != noRow {
 			t.rows[line.row] = sentAs{}
 		}
 		if line.file >= 0 {
@@ -108,13 +104,12 @@ func (r *report) readTexts(o *oracle) (*texts, error) {
 	if len(named) == 0 {
 		return t, nil
 	}
-	return t, o.eachSentRow(func(row uint32, chunk string, sent sentRow) {
-		as := sentAs{chunk, sent.text, sent.partition}
-		if _, ok := t.rows[row]; ok {
-			t.rows[row] = as
+	return t, o.eachSentRow(func(as sentAs) {
+		if _, ok := t.rows[as.id]; ok {
+			t.rows[as.id] = as
 		}
-		if known, ok := t.byText[sent.text]; ok && known.chunk == "" {
-			t.byText[sent.text] = as
+		if known, ok := t.byText[as.text]; ok && known.chunk == "" {
+			t.byText[as.text] = as
 		}
 	})
 }
@@ -131,16 +126,16 @@ func (t *texts) row(line namedLine) Row {
 		row.Expected = o.place.home([]byte(row.Text))
 	}
 	as, known := sentAs{}, false
-	if line.row != none {
+	if line.row != noRow {
 		as, known = t.rows[line.row], true
 	} else if line.file >= 0 {
 		as = t.byText[row.Text]
 		known = as.chunk != ""
 	}
 	if known {
-		row.Chunk, row.Expected = as.chunk, as.partition
+		row.Chunk, row.Expected = as.chunk, as.id.partition
 		if line.file < 0 {
-			row.Text, row.Partition, row.File = as.text, as.partition, o.pathOf(as.partition)
+			row.Text, row.Partition, row.File = as.text, as.id.partition, o.pathOf(as.id.partition)
 		}
 	}
 	if o.facts.Partition == nil {
@@ -184,6 +179,10 @@ func (r *report) findings(o *oracle) ([]Finding, error) {
 		if text := strayWords(o, file); text != "" {
 			add(Unexpected, nil, 0, text)
 		}
+	}
+	if r.beyond > 0 {
+		add(Unexpected, nil, r.beyond, fmt.Sprintf(
+			"%s out of place and too many to be explained one by one; whether rows are lost was not looked at", verb(r.beyond, "more line is", "more lines are")))
 	}
 	if r.tornCount > 0 {
 		rows := make([]Row, 0, len(r.torn))
@@ -263,7 +262,7 @@ func (t *texts) tornRow(torn tornLine) Row {
 	if len(torn.parts) > 0 && !torn.parts[0].header {
 		row.Chunk = torn.parts[0].chunk
 		if t.oracle.facts.Partition != nil {
-			row.Expected = t.oracle.place.home([]byte(torn.parts[0].text))
+			row.Expected = torn.parts[0].id.partition
 		}
 	}
 	return row

@@ -42,12 +42,14 @@ const (
 // that were sent more than once or never confirmed, and blocks that are equal
 // to one of those: when they arrived is not known.
 //
-// The work is done in three steps, each over hashes of rows. Most data needs
-// only the first: each file is taken apart into whole blocks (cover.go). Where
-// blocks could be taken in several ways and the way chosen did not work out, a
-// search decides whether any does (search.go). What is left over is explained
-// row by row (explain.go), and lines that are no row at all are compared with
-// the rows of which they may be a part (fragments.go).
+// A row's text says which partition it belongs to, so partitions are looked
+// at one by one, and only one is in memory. The work on each is done in three
+// steps, over hashes of rows. Most data needs only the first: each file is
+// taken apart into whole blocks (cover.go). Where blocks could be taken in
+// several ways and the way chosen did not work out, a search decides whether
+// any does (search.go). What is left over is explained row by row
+// (explain.go). At the end lines that are no row at all are compared with the
+// rows of which they may be a part (fragments.go).
 func checkRows(seen *evidence) Result {
 	expect := promise(seen.scenario.Expect.Rows)
 	switch {
@@ -64,6 +66,7 @@ func checkRows(seen *evidence) Result {
 	if reason != "" {
 		return uncomputed(reason)
 	}
+	defer o.strangers.close()
 	if err := o.judge(); err != nil {
 		return uncomputed(err.Error())
 	}
@@ -87,13 +90,16 @@ type oracle struct {
 	files []*outputFile
 	lines int // rows in all files, headers not counted
 
-	blocks    *blockIndex
-	left      leftovers
-	ambiguous map[int]bool // partitions whose files could be taken apart in several ways
+	// foreign are the lines that stand in another file than their
+	// partition's, by the partition to which they belong.
+	foreign   []stream
+	strangers spool
+
+	table     partitionCheck // used again for each partition
+	fragments fragments
+	absences  map[int][]absence // by partition
 	undecided []string
 	report    report
-
-	orderUnknown *bits // blocks whose order cannot be asked for
 }
 
 // newOracle gathers the files; a reason says why there is nothing to compare.
@@ -104,9 +110,12 @@ func newOracle(seen *evidence, sent *ledger, expect promise) (o *oracle, reason 
 	}
 	o = &oracle{
 		seen: seen, facts: seen.facts.Rows, place: place, sent: sent, expect: expect,
-		inSent: seen.scenario.Expect.Order == "sent", ambiguous: map[int]bool{},
-		report: report{tornLast: map[int]bool{}},
+		inSent:  seen.scenario.Expect.Order == "sent",
+		foreign: make([]stream, place.count), strangers: spool{limit: seen.limits.held},
+		absences: map[int][]absence{}, report: report{tornLast: map[int]bool{}},
 	}
+	o.fragments.oracle = o
+	o.table.left.limit = seen.limits.explained
 	service := o.facts.Output.Service
 	for _, event := range seen.history.Events {
 		if event.Kind == history.Warning && event.Service == service && strings.Contains(event.Text, "collect") {
@@ -144,28 +153,69 @@ func (e *evidence) created(service string) bool {
 	return e.started(service)
 }
 
-// required says whether a block must be there.
-func (o *oracle) required(block int) bool {
-	return o.expect != atMostOnce && o.sent.blockConfirmed(block)
+// requiredChunk says whether a chunk's rows must be there.
+func (o *oracle) requiredChunk(chunk int) bool {
+	return o.expect != atMostOnce && o.sent.confirmed(chunk)
 }
 
+// judge goes through the partitions twice. The first time it takes files
+// apart and learns which lines belong to another partition; a partition in
+// which nothing is wrong is done with then. The others are explained the
+// second time, when all lines that belong to them are known.
 func (o *oracle) judge() error {
-	o.blocks = newBlockIndex(o.sent, o.required)
 	for number, file := range o.files {
-		if err := o.cover(number, file); err != nil {
-			return err
+		if file.partition < 0 || file.partition >= o.place.count {
+			if err := o.readStray(number, file); err != nil {
+				return err
+			}
 		}
 	}
-	if err := o.settleAmbiguous(); err != nil {
+	var wrong []int
+	for partition := range o.place.count {
+		c, err := o.open(partition, true)
+		if err != nil {
+			return err
+		}
+		if c.clean() {
+			c.finish()
+		} else {
+			wrong = append(wrong, partition)
+		}
+	}
+	for partition := range o.place.count {
+		if len(wrong) > 0 && wrong[0] == partition {
+			wrong = wrong[1:]
+		} else if o.foreign[partition].empty() {
+			continue
+		}
+		c, err := o.open(partition, false)
+		if err != nil {
+			return err
+		}
+		if err := c.settle(); err != nil {
+			return err
+		}
+		if err := c.explain(); err != nil {
+			return err
+		}
+		c.finish()
+	}
+	if err := o.fragments.resolve(); err != nil {
 		return err
 	}
-	if err := o.explain(); err != nil {
-		return err
-	}
-	if o.inSent {
-		o.checkOrder()
-	}
+	o.reportAbsences()
+	o.reportLastLines()
 	return nil
+}
+
+// reportLastLines notes whole rows at the end of a file that have no newline.
+func (o *oracle) reportLastLines() {
+	for number, file := range o.files {
+		if file.incomplete && !o.report.tornLast[number] {
+			line := namedLine{file: number, index: uint32(file.lines - 1), row: noRow}
+			o.report.noteTorn(tornLine{namedLine: line, why: "a whole row without its newline"})
+		}
+	}
 }
 
 // pathOf gives the one file of a partition, "" when there is none or several.

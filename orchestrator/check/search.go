@@ -1,100 +1,60 @@
 package check
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 )
 
-// maxSearchSteps bounds the search for a way to take a partition's files
-// apart: in general that is an NP-hard question (it contains bin packing), and
-// data on which it is one are rare. A search that ends without an answer makes
-// the check uncomputed, never passed or failed.
-const maxSearchSteps = 4_000_000
-
-// settleAmbiguous looks again at the partitions whose files could be taken
-// apart in several ways and for which the way that cover chose left something
-// over. If some way leaves nothing over, the partition is in order.
-func (o *oracle) settleAmbiguous() error {
-	if len(o.ambiguous) == 0 {
+// settle looks again at a partition whose files could be taken apart in
+// several ways when the way that cover chose left something over. If some way
+// leaves nothing over, the partition is in order.
+func (c *partitionCheck) settle() error {
+	if !c.ambiguous || c.clean() {
 		return nil
 	}
-	blocks := map[int][]int{}
-	block := 0
-	err := o.eachSentBlock(func(partition int) {
-		if o.ambiguous[partition] {
-			blocks[partition] = append(blocks[partition], block)
-		}
-		block++
-	})
+	s, err := c.newSearch()
 	if err != nil {
 		return err
 	}
-	for _, partition := range slices.Sorted(maps.Keys(o.ambiguous)) {
-		if !o.unsettled(partition, blocks[partition]) {
-			continue
-		}
-		s, err := o.newSearch(partition, blocks[partition])
-		if err != nil {
-			return err
-		}
-		switch s.run() {
-		case searchFound:
-			o.settle(partition, s.chosen())
-		case searchGaveUp:
-			// Nothing is said of this partition, neither good nor bad.
-			o.settle(partition, blocks[partition])
-			o.undecided = append(o.undecided, fmt.Sprintf(
-				"the rows of partition %d are so alike that they can be taken apart into chunks in too many ways to try (%d were)", partition, maxSearchSteps))
-		}
+	switch s.run() {
+	case searchFound:
+		c.inOrder(s.chosen())
+	case searchGaveUp:
+		// Nothing is said of this partition, neither good nor bad.
+		c.inOrder(c.allBlocks())
+		c.undecided = append(c.undecided, fmt.Sprintf(
+			"the rows of partition %d are so alike that they can be taken apart into chunks in too many ways to try (%d were)", c.partition, s.steps))
 	}
 	return nil
 }
 
-// unsettled says whether something of a partition is left over or missing.
-func (o *oracle) unsettled(partition int, blocks []int) bool {
-	for _, file := range o.files {
-		if file.partition == partition && file.endLeft > file.firstLeft {
-			return true
-		}
+func (c *partitionCheck) allBlocks() []int {
+	blocks := make([]int, c.blockCount())
+	for block := range blocks {
+		blocks[block] = block
 	}
-	return slices.ContainsFunc(blocks, func(block int) bool {
-		return o.required(block) && !o.blocks.used.has(block)
-	})
+	return blocks
 }
 
-// settle takes the given blocks of a partition, and all of its lines, as in
-// order.
-func (o *oracle) settle(partition int, blocks []int) {
+// inOrder takes the given blocks, and all lines of the partition's files, as
+// being in order.
+func (c *partitionCheck) inOrder(blocks []int) {
+	c.settled = true
 	for _, block := range blocks {
-		o.blocks.used.set(block)
+		c.blocks.used.set(block)
 	}
-	for _, file := range o.files {
-		if file.partition == partition {
-			file.settled = true
-			file.firstLeft = file.endLeft
-		}
+	c.left.clear()
+	for i := range c.parts {
+		c.parts[i].first, c.parts[i].end = 0, 0
 	}
-}
-
-// eachSentBlock gives the partition of every block, in the order of numbers.
-func (o *oracle) eachSentBlock(each func(partition int)) error {
-	lastBlock := -1
-	return o.eachSentRow(func(row uint32, _ string, sent sentRow) {
-		if block := o.sent.blockOf(int(row)); block != lastBlock {
-			lastBlock = block
-			each(sent.partition)
-		}
-	})
 }
 
 // search looks for a way to take a partition's files apart into blocks so
 // that every required one is used and no one twice.
 type search struct {
-	oracle   *oracle
-	lines    *hashedLines // of all files of the partition, one after the other
-	ends     []int        // of each file, where its lines end
+	check    *partitionCheck
+	lines    hashedLines // of all files of the partition, one after the other
+	ends     []int       // of each file, where its lines end
 	contents []*content
 	bySum    map[uint64][]*content
 	lengths  []blockLength
@@ -121,30 +81,25 @@ const (
 	searchGaveUp
 )
 
-func (o *oracle) newSearch(partition int, blocks []int) (*search, error) {
-	s := &search{
-		oracle: o, lines: &hashedLines{lineSums: newLineSums()},
-		bySum: map[uint64][]*content{}, failed: map[uint64]bool{},
-	}
-	for _, file := range o.files {
-		if file.partition != partition {
-			continue
-		}
-		read, err := o.hashLines(file)
+func (c *partitionCheck) newSearch() (*search, error) {
+	s := &search{check: c, bySum: map[uint64][]*content{}, failed: map[uint64]bool{}}
+	s.lines.clear()
+	for _, part := range c.parts {
+		file := c.files[part.number]
+		err := c.readLines(file, &c.lines, func(int, int, uint64) error { return nil })
 		if err != nil {
 			return nil, err
 		}
-		for index := range read.len() {
-			if index == 0 && read.header.has(0) {
-				continue
+		for index := range c.lines.len() {
+			if index > 0 || !file.headed {
+				s.lines.add(c.lines.line(index))
 			}
-			s.lines.add(read.line(index))
 		}
 		s.ends = append(s.ends, s.lines.len())
 	}
 	for _, must := range []bool{true, false} {
-		for _, block := range blocks {
-			if o.required(block) == must {
+		for block := range c.blockCount() {
+			if c.required(block) == must {
 				s.addBlock(block, must)
 			}
 		}
@@ -156,27 +111,21 @@ func (o *oracle) newSearch(partition int, blocks []int) (*search, error) {
 		lengths[content.rows] = true
 		s.spare -= content.required * content.rows
 	}
-	for _, rows := range slices.SortedFunc(maps.Keys(lengths), func(a, b int) int { return cmp.Compare(b, a) }) {
-		s.lengths = append(s.lengths, blockLength{rows, power(rows)})
-	}
+	s.lengths = sortedLengths(lengths)
 	return s, nil
 }
 
 func (s *search) addBlock(block int, required bool) {
-	sent := s.oracle.sent
-	from, to := sent.block(block)
-	sum := uint64(0)
-	for row := from; row < to; row++ {
-		sum = sum*sumBase + sent.rows.at(row)
-	}
+	sum := s.check.sum(block)
+	rows := s.rowsOf(block)
 	var mine *content
 	for _, known := range s.bySum[sum] {
-		if s.oracle.blocks.equal(known.blocks[0], to-from, func(i int) uint64 { return sent.rows.at(from + i) }) {
+		if slices.Equal(s.rowsOf(known.blocks[0]), rows) {
 			mine = known
 		}
 	}
 	if mine == nil {
-		mine = &content{rows: to - from}
+		mine = &content{rows: len(rows)}
 		s.contents = append(s.contents, mine)
 		s.bySum[sum] = append(s.bySum[sum], mine)
 	}
@@ -186,15 +135,19 @@ func (s *search) addBlock(block int, required bool) {
 	}
 }
 
+func (s *search) rowsOf(block int) []uint64 {
+	from, to := s.check.block(block)
+	return s.check.rows[from:to]
+}
+
 // countsFit says whether each row stands at least as often as it must and no
 // more often than it may: without that there is no way, and no need to search.
 func (s *search) countsFit() bool {
 	must, may := map[uint64]int{}, map[uint64]int{}
 	for _, content := range s.contents {
-		from, to := s.oracle.sent.block(content.blocks[0])
-		for row := from; row < to; row++ {
-			must[s.oracle.sent.rows.at(row)] += content.required
-			may[s.oracle.sent.rows.at(row)] += len(content.blocks)
+		for _, row := range s.rowsOf(content.blocks[0]) {
+			must[row] += content.required
+			may[row] += len(content.blocks)
 		}
 	}
 	for index := range s.lines.len() {
@@ -221,7 +174,10 @@ type choice struct {
 	taken   *content
 }
 
-// run searches depth first. A state, the place and what was used up to it,
+// run searches depth first. In general the question is NP-hard (it contains
+// bin packing), so the number of steps is bounded; data on which the bound
+// matters are rare. A search that ends without an answer makes the check
+// uncomputed, never passed or failed. A state, the place and what was used up to it,
 // that was once left without success is not entered again.
 func (s *search) run() searchResult {
 	if !s.countsFit() {
@@ -242,7 +198,7 @@ func (s *search) run() searchResult {
 			trail = trail[:len(trail)-1]
 			continue
 		}
-		if s.steps++; s.steps > maxSearchSteps {
+		if s.steps++; s.steps > s.check.seen.limits.searched {
 			return searchGaveUp
 		}
 		here.taken, here.options = here.options[0], here.options[1:]
@@ -288,7 +244,7 @@ func (s *search) options(index int) []*content {
 			continue
 		}
 		for _, content := range s.bySum[s.lines.stretch(index, length.rows, length.power)] {
-			equal := s.oracle.blocks.equal(content.blocks[0], length.rows, func(i int) uint64 { return s.lines.line(index + i) })
+			equal := s.check.blocks.equal(content.blocks[0], length.rows, func(i int) uint64 { return s.lines.line(index + i) })
 			if equal && content.used < len(content.blocks) {
 				options = append(options, content)
 			}
