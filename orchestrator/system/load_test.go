@@ -85,7 +85,7 @@ services:
     environment: {A: "1", B: two}
     labels: {team: red}
     user: "1000:1000"
-    working_dir: /work
+    working_dir: /somewhere
     hostname: apphost
     domainname: example.test
     container_name: the-app
@@ -166,7 +166,7 @@ secrets: {token: {file: ./token.txt}}
 		Platform: "linux/amd64", PullPolicy: "never",
 		Command: []string{"run", "--fast", "two words"}, Entrypoint: []string{"/entry", "point"},
 		Environment: map[string]string{"A": "1", "B": "two"}, Labels: map[string]string{"team": "red"},
-		User: "1000:1000", WorkingDir: "/work", Hostname: "apphost", DomainName: "example.test", ContainerName: "the-app",
+		User: "1000:1000", WorkingDir: "/somewhere", Hostname: "apphost", DomainName: "example.test", ContainerName: "the-app",
 		Healthcheck: &Healthcheck{Test: []string{"CMD", "check"}, Interval: time.Second, Timeout: 2 * time.Second, StartPeriod: 3 * time.Second, StartInterval: 100 * time.Millisecond, Retries: 4},
 		DependsOn:   []Dependency{{"db", Healthy, true, true}, {"job", Completed, false, false}},
 		Networks: []Attachment{
@@ -508,4 +508,28 @@ func TestMissingComposeFile(t *testing.T) {
 	}
 	_, problems = Load(context.Background(), sc, nil)
 	expectProblems(t, problems, "scenario.yaml:2:", "there is no compose file compose.yaml")
+}
+
+// TestExampleOfAnotherProject loads the shop as it stands in the repository.
+func TestExampleOfAnotherProject(t *testing.T) {
+	for file, want := range map[string]string{"normal": "catalogue ledger till", "restart": "catalogue ledger auditor till"} {
+		sc, problems := scenario.Parse("../../scenarios/examples/shop/" + file + ".yaml")
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		loaded, problems := Load(context.Background(), sc, nil)
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		if got := strings.Join(loaded.Order(), " "); got != want {
+			t.Errorf("%s starts %s, want %s", file, got, want)
+		}
+		till, _ := loaded.Service("till")
+		if till.Environment["LEDGER"] != "books.shop.test:7070" || till.Environment["STORES"] == "" {
+			t.Errorf("%s: environment of the till %v", file, till.Environment)
+		}
+		if mounted := till.Mounts[len(till.Mounts)-1]; mounted.Kind != MountBind || !mounted.File {
+			t.Errorf("%s: mounts of the till %+v", file, till.Mounts)
+		}
+	}
 }
