@@ -20,7 +20,7 @@ type ledger struct {
 	flags     []chunkFlags
 	sizes     []uint32        // of each chunk, how many rows it has
 	sums      []uint64        // of each chunk, a hash of its rows
-	malformed map[string]bool // messages broken on purpose that have an id
+	malformed map[string]bool // ids of messages broken on purpose
 	done      bool            // the sender wrote its last line
 
 	hasher hasher
@@ -182,8 +182,8 @@ func readLedger(h *history.History, facts *scenario.Rows, held int) (*ledger, er
 	err = walkSent(h, facts, func(line history.SentLine, rows []sentRow) error {
 		switch {
 		case line.Malformed != nil:
-			if line.Chunk != "" {
-				l.malformed[line.Chunk] = true
+			if *line.Malformed != "" {
+				l.malformed[*line.Malformed] = true
 			}
 		case line.Confirmed != "":
 			if chunk, ok := l.byID[line.Confirmed]; ok {

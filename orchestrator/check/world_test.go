@@ -103,8 +103,7 @@ func (w *world) direct(line string) {
 	case word == "again":
 		w.record(history.SentLine{Chunk: rest, Again: true})
 	case word == "malformed":
-		broken := "x"
-		w.record(history.SentLine{Chunk: rest, Malformed: &broken, Reason: "no CSV"})
+		w.record(history.SentLine{Malformed: &rest, Reason: "no CSV"})
 	case word == "file":
 		path, content, _ := strings.Cut(rest, ":")
 		w.file("writer", filePath(path), history.AtEnd, fileText(strings.TrimPrefix(content, " ")))

@@ -17,6 +17,10 @@ const (
 	eventsFile  = "events.jsonl"
 	metaFile    = "history.json"
 
+	// maxStoredName bounds the part of a collected file's own name, in bytes,
+	// that its stored name keeps: file systems allow 255 with the number.
+	maxStoredName = 200
+
 	// formatVersion grows when a saved history changes in a way that an
 	// older reader would misread; new fields alone do not count.
 	formatVersion = 1
@@ -29,7 +33,10 @@ func storeFile(dir string, number int, service, path string, stage Stage, conten
 		return File{}, fmt.Errorf("create folder for collected files: %w", err)
 	}
 	// The number keeps two files of one name apart, from two services or stages.
-	stored := filepath.Join(filesFolder, fmt.Sprintf("%04d-%s", number, filepath.Base(path)))
+	// A name may be as long as a file system allows, so its end is kept.
+	name := filepath.Base(path)
+	name = name[max(0, len(name)-maxStoredName):]
+	stored := filepath.Join(filesFolder, fmt.Sprintf("%04d-%s", number, name))
 	target, err := os.Create(filepath.Join(dir, stored))
 	if err != nil {
 		return File{}, fmt.Errorf("store %s of %s: %w", path, service, err)
