@@ -21,13 +21,14 @@ build: ## build bin/killpoint
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/killpoint ./orchestrator
 
 .PHONY: images
-images: ## build the example's images, the broker's too where no registry answers
+images: ## build the examples' images, the broker's too where no registry answers
 	@compose/images.sh
+	@scenarios/examples/shop/image.sh
 
 .PHONY: chaos
 chaos: build images ## run the scenarios: kill, restart, prove that nothing was lost
 ifeq ($(SCENARIO),)
-	@bin/killpoint run --parallel $(PARALLEL) --report $(REPORT) scenarios/*.yaml
+	@bin/killpoint run --parallel $(PARALLEL) --report $(REPORT) scenarios
 else
 	@bin/killpoint run --report $(REPORT) scenarios/$(SCENARIO).yaml
 endif
