@@ -28,7 +28,7 @@ images: ## build the examples' images, the broker's too where no registry answer
 .PHONY: chaos
 chaos: build images ## run the scenarios: kill, restart, prove that nothing was lost
 ifeq ($(SCENARIO),)
-	@bin/killpoint run --parallel $(PARALLEL) --report $(REPORT) scenarios
+	@bin/killpoint run --parallel $(PARALLEL) --report $(REPORT) scenarios $(wildcard scenarios/examples/*)
 else
 	@bin/killpoint run --report $(REPORT) scenarios/$(SCENARIO).yaml
 endif
