@@ -9,9 +9,8 @@ erlang=/usr/lib/erlang/lib
 home=$(cd "$root" && echo usr/lib/rabbitmq/lib/rabbitmq_server-*)
 plugins=/$home/plugins
 
-# Every plugin is one more directory to search for each module that is loaded.
 # What is kept is the broker, the management plugin and what these two list as
-# their applications.
+# their applications. The broker reads the listing of every plugin that it sees.
 for plugin in "$root$plugins"/*/; do
 	name=$(basename "$plugin")
 	case ${name%%-[0-9]*} in
