@@ -253,6 +253,20 @@ func TestContainersStopAndFailAsWithoutInterposer(t *testing.T) {
 	})
 }
 
+func TestAThreadThatChangesItsUserIsStillFollowed(t *testing.T) {
+	needDocker(t)
+	plan := newPlan(tear("/data/file", 2, interpose.KeepBytes(3)))
+	c := createContainer(t, plan, nil, "/target", "drop", "/data/file", "1000")
+	c.start(plan)
+	if event := c.await(interpose.Reached); event.Inexact != "" {
+		t.Errorf("unexpected event %+v", event)
+	}
+	c.kill()
+	if got := c.contents("/data/file"); got != "as before\nas " {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestFramesInAnUnprivilegedContainer(t *testing.T) {
 	needDocker(t)
 	broker := startBroker(t)

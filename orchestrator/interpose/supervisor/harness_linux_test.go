@@ -23,8 +23,11 @@ import (
 // patience bounds every wait of these tests.
 const patience = 20 * time.Second
 
-// The programs under test, built once: static, as they go into containers.
-var interposer, target string
+// The programs under test, built once: the target and an interposer that are static, as they go into containers, and an interposer that looks for races when the tests do.
+var target, staticInterposer, interposer string
+
+// raceFlags build with the race detector where the tests are built so.
+var raceFlags []string
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
@@ -40,21 +43,36 @@ func buildAndRun(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	interposer, target = filepath.Join(directory, interpose.Name), filepath.Join(directory, "target")
-	for output, source := range map[string]string{interposer: "../cmd/interposer", target: "./testdata/target"} {
-		build := exec.Command("go", "build", "-o", output, source)
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if text, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", source, err, text)
+	target, staticInterposer = filepath.Join(directory, "target"), filepath.Join(directory, interpose.Name)
+	for output, source := range map[string]string{staticInterposer: "../cmd/interposer", target: "./testdata/target"} {
+		if err := build(output, source, "0"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 	}
-	if err := os.Setenv(interpose.BinaryVariable, interposer); err != nil {
+	interposer = staticInterposer
+	if raceFlags != nil {
+		interposer = filepath.Join(directory, "race", interpose.Name)
+		if err := build(interposer, "../cmd/interposer", "1", raceFlags...); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	if err := os.Setenv(interpose.BinaryVariable, staticInterposer); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer removeImage()
 	return m.Run()
+}
+
+func build(output, source, cgo string, flags ...string) error {
+	command := exec.Command("go", append(append([]string{"build", "-o", output}, flags...), source)...)
+	command.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
+	if text, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", source, err, text)
+	}
+	return nil
 }
 
 var planNumber atomic.Int64

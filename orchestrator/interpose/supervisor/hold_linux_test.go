@@ -127,3 +127,35 @@ func TestAProgramThatEndsBeforeThePointSaysHowFarItCame(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+func TestHoldWhileAnotherThreadWaitsForItsChild(t *testing.T) {
+	for occurrence := 5; occurrence < 200; occurrence += 10 {
+		path := filepath.Join(t.TempDir(), "file")
+		p := start(t, newPlan(tear(path, occurrence, interpose.KeepBytes(5))), target, "spawn", path, "200")
+		event := p.await(interpose.Reached)
+		p.kill()
+		if event.Inexact != "" {
+			t.Error(event.Inexact)
+		}
+		point := tear(path, occurrence, interpose.KeepBytes(5))
+		if err := checkAppended([]byte(contents(t, path)), point); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestLinesOnStandardOutputArePoints(t *testing.T) {
+	for _, timing := range []interpose.Timing{interpose.Before, interpose.During, interpose.After} {
+		point := hold(interpose.Write, "/dev/stdout", 2, timing)
+		point.Keep = interpose.KeepBytes(3)
+		p := start(t, newPlan(point), "sh", "-c", "echo first; echo second; echo third")
+		if event := p.await(interpose.Reached); event.Path != "/dev/stdout" || event.Inexact != "" {
+			t.Errorf("unexpected event %+v", event)
+		}
+		p.kill()
+		want := map[interpose.Timing]string{interpose.Before: "first\n", interpose.During: "first\nsec", interpose.After: "first\nsecond\n"}[timing]
+		if got := p.output(); got != want {
+			t.Errorf("%s: got %q, want %q", timing, got, want)
+		}
+	}
+}

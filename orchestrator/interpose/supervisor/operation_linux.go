@@ -70,7 +70,7 @@ func (e *engine) sourceBytes(t *thread, op *operation, limit int64) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	file, err := t.reopen(op.source, unix.O_RDONLY)
+	file, err := e.threads.reopen(t, op.source, unix.O_RDONLY)
 	if err != nil {
 		return nil, fmt.Errorf("reopen source of %s: %w", op.call.name, err)
 	}

@@ -85,7 +85,7 @@ func (e *engine) noteWrite(t *thread, op *operation, limit int64) error {
 		e.power.syncFile(e.power.file(st))
 		return nil
 	}
-	old, err := readRange(t, op, offset, min(offset+int64(len(data)), st.Size))
+	old, err := e.readRange(t, op, offset, min(offset+int64(len(data)), st.Size))
 	if err != nil {
 		return err
 	}
@@ -94,14 +94,14 @@ func (e *engine) noteWrite(t *thread, op *operation, limit int64) error {
 }
 
 // readRange reads what a change is about to overwrite or cut off.
-func readRange(t *thread, op *operation, from, to int64) ([]byte, error) {
+func (e *engine) readRange(t *thread, op *operation, from, to int64) ([]byte, error) {
 	if from >= to {
 		return nil, nil
 	}
 	var file int
 	var err error
 	if op.descriptor >= 0 {
-		file, err = t.reopen(op.descriptor, unix.O_RDONLY)
+		file, err = e.threads.reopen(t, op.descriptor, unix.O_RDONLY)
 	} else {
 		file, err = unix.Open(op.place.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
@@ -139,7 +139,7 @@ func (e *engine) noteTruncate(t *thread, op *operation) error {
 	if length == st.Size {
 		return nil
 	}
-	old, err := readRange(t, op, length, st.Size)
+	old, err := e.readRange(t, op, length, st.Size)
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func supervise(plan interpose.Plan, command []string) (int, error) {
 	}
 	s.leaveTerminal()
 	if plan.AwaitClient {
-		<-s.control.attached
+		s.awaitClient()
 	}
 	if err := s.start(plan); err != nil {
 		return s.giveUp(err), nil
@@ -75,6 +75,18 @@ func (s *supervisor) giveUp(err error) int {
 		return failure.Code
 	}
 	return exitTrouble
+}
+
+// awaitClient waits for the orchestrator, or for whoever stops the container instead.
+func (s *supervisor) awaitClient() {
+	for {
+		select {
+		case <-s.control.attached:
+			return
+		case received := <-s.signals:
+			s.pass(received.(syscall.Signal))
+		}
+	}
 }
 
 func (s *supervisor) drain() {
@@ -118,14 +130,16 @@ func (s *supervisor) start(plan interpose.Plan) error {
 	setSyncWakeUp(listener)
 	s.plan, s.child = plan, child
 	s.engine = newEngine(plan, listener, s.events, s.features)
-	go s.engine.serve()
 	if _, err := unix.Write(channel[0], []byte{1}); err != nil {
 		return fmt.Errorf("start program: %w", err)
 	}
 	if err := awaitExec(channel[0]); err != nil {
+		close(s.engine.done) // it has nothing to serve
 		return err
 	}
+	// The program's first trapped call waits until here, so that no event comes before this one.
 	s.events.add(interpose.Event{Kind: interpose.Started, Incarnation: plan.Incarnation, PID: child})
+	go s.engine.serve()
 	return nil
 }
 

@@ -68,7 +68,7 @@ func (e *engine) verifyTear(t *thread, op *operation, before unix.Stat_t, at int
 	if after.Size != max(before.Size, end) {
 		return after.Size - at, fmt.Errorf("tear %s of %s: the file is %d bytes long, %d were planned", op.call.name, op.place.path, after.Size, max(before.Size, end))
 	}
-	file, err := t.reopen(op.descriptor, unix.O_RDONLY)
+	file, err := e.threads.reopen(t, op.descriptor, unix.O_RDONLY)
 	if err != nil {
 		return kept, nil // not readable for this user: the length has to do
 	}
@@ -125,7 +125,7 @@ func (e *engine) writeFor(t *thread, op *operation, kept int64) (int64, error) {
 
 // writeBytes writes through the file opened anew. The program's own position does not move, which nobody sees when the program is killed then.
 func (e *engine) writeBytes(t *thread, op *operation, data []byte, at int64) (int64, error) {
-	file, err := t.reopen(op.descriptor, unix.O_WRONLY)
+	file, err := e.threads.reopen(t, op.descriptor, unix.O_WRONLY)
 	if err != nil {
 		return 0, fmt.Errorf("reopen %s to write for process %d: %w", op.place.path, t.process, accessDenied(t, err))
 	}
@@ -146,7 +146,7 @@ func (e *engine) awaitRoom(t *thread, op *operation) error {
 	if op.kind != kindWrite || err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
 		return nil
 	}
-	pipe, err := t.reopen(op.descriptor, unix.O_WRONLY|unix.O_NONBLOCK)
+	pipe, err := e.threads.reopen(t, op.descriptor, unix.O_WRONLY|unix.O_NONBLOCK)
 	if err != nil {
 		return nil // nobody reads it: the write fails at once
 	}
@@ -240,7 +240,7 @@ func (e *engine) shortRead(n *notification, t *thread, op *operation, limit int6
 
 func (e *engine) readFor(t *thread, op *operation, data []byte) (int, error) {
 	if op.placed {
-		file, err := t.reopen(op.descriptor, unix.O_RDONLY)
+		file, err := e.threads.reopen(t, op.descriptor, unix.O_RDONLY)
 		if err != nil {
 			return 0, err
 		}

@@ -179,8 +179,22 @@ func (t *thread) stat(descriptor int32) (unix.Stat_t, error) {
 }
 
 // reopen opens the file behind a descriptor of the thread anew; it shares neither position nor flags with it.
-func (t *thread) reopen(descriptor int32, flags int) (int, error) {
-	return unix.Openat(t.descriptors, strconv.Itoa(int(descriptor)), flags|unix.O_CLOEXEC, 0)
+//
+// Finding the file takes the thread's identity. Opening it may take another: a program that has dropped its rights can hold a descriptor that it could not open any more.
+func (ts *threads) reopen(t *thread, descriptor int32, flags int) (int, error) {
+	name := strconv.Itoa(int(descriptor))
+	file, err := unix.Openat(t.descriptors, name, flags|unix.O_CLOEXEC, 0)
+	if err == nil || t.uid == ts.ownUID {
+		return file, err
+	}
+	found, pathErr := unix.Openat(t.descriptors, name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if pathErr != nil {
+		return -1, err
+	}
+	defer unix.Close(found)
+	ts.becomeSelf()
+	defer ts.become(t)
+	return unix.Open("/proc/self/fd/"+strconv.Itoa(found), flags|unix.O_CLOEXEC, 0)
 }
 
 // position reads a descriptor's file position and flags.

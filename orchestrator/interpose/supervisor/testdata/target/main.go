@@ -20,7 +20,7 @@ func main() {
 	verbs := map[string]func([]string) error{
 		"append": appendThreads, "pwrite": pwriteThreads, "processes": appendProcesses, "calls": everyCall, "sequence": sequenceOfWrites,
 		"exit": exitWith, "wait": waitForSignal, "orphans": leaveOrphans, "touch": touch, "spawn": spawnLoop, "switch": switchUser,
-		"measure": measure, "forward": forward, "script": script, "save": saveState, "ring": ring, "map": mapShared,
+		"measure": measure, "forward": forward, "script": script, "drop": dropUser, "save": saveState, "ring": ring, "map": mapShared,
 	}
 	verb := verbs[os.Args[1]]
 	if verb == nil {
@@ -240,6 +240,27 @@ func switchUser(arguments []string) error {
 		return err
 	}
 	return syscall.Exec("/proc/self/exe", append([]string{"target"}, arguments[1:]...), os.Environ())
+}
+
+// dropUser: FILE UID. One thread writes a line, drops to another user, and writes another one.
+func dropUser(arguments []string) error {
+	runtime.LockOSThread()
+	file, err := unix.Open(arguments[0], unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	if _, err := unix.Write(file, []byte("as before\n")); err != nil {
+		return err
+	}
+	if err := syscall.Setuid(number(arguments[1])); err != nil {
+		return err
+	}
+	// It can be looked at by its own user again, as after an exec.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	_, err = unix.Write(file, []byte("as another\n"))
+	return err
 }
 
 // saveState: DIRECTORY COUNT. It saves a state file so many times as careful programs do: temporary file, sync, rename, sync of the directory.
