@@ -62,21 +62,34 @@ copy_busybox() {
 	done
 }
 
+# build_image TARGET: builds the workers' image and removes the one that it
+# replaces, unless a container uses that.
+build_image() {
+	local old
+	old=$(docker image inspect --format '{{.Id}}' "$worker" 2>/dev/null || true)
+	docker build --quiet --file ../Dockerfile.worker --target "$1" --tag "$worker" .. >/dev/null 2>build.log.$$ || {
+		cat build.log.$$ >&2
+		rm -f build.log.$$
+		fail "could not build $worker"
+	}
+	rm -f build.log.$$
+	if [ -n "$old" ] && [ "$old" != "$(docker image inspect --format '{{.Id}}' "$worker")" ]; then
+		docker rmi "$old" >/dev/null 2>&1 || true
+	fi
+}
+
 if [ "$registry" = no ]; then
 	build_binary
 	copy_busybox
-	docker build --quiet --file ../Dockerfile.worker --target prebuilt --tag "$worker" .. >/dev/null 2>context/build.log ||
-		fail "could not build $worker: $(cat context/build.log)"
-	rm -f context/build.log
-	cat >.env.new <<-ENV
+	build_image prebuilt
+	cat >.env.$$ <<-ENV
 		# $mark, because no image registry answered.
 		BROKER_IMAGE=$broker
 		WORKER_TARGET=prebuilt
 	ENV
-	mv .env.new .env
+	mv .env.$$ .env
 	echo "images: $broker and $worker ($(docker image inspect --format '{{.Size}}' "$worker" | awk '{printf "%.1f MB", $1/1e6}'))"
 else
-	docker build --quiet --file ../Dockerfile.worker --target from-source --tag "$worker" .. >/dev/null ||
-		fail "could not build $worker from source"
+	build_image from-source
 	echo "images: $broker and $worker"
 fi
