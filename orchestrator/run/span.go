@@ -1,9 +1,14 @@
 package run
 
-import "github.com/killpoint/killpoint/orchestrator/history"
+import (
+	"slices"
+
+	"github.com/killpoint/killpoint/orchestrator/history"
+)
 
 // addWorkloadSpan records from when to when the system worked: from the first
-// line of the sender's log to the last verdict. Where no sender or no
+// line of the sender's log to the last verdict, or the exit of the last
+// service that the end waits for where that comes later. Where no sender or no
 // verdicts are known, from the first start and to the end of the wait. The
 // time that faults kept a service down lies within it, in spans of its own.
 func (r *run) addWorkloadSpan() {
@@ -19,7 +24,9 @@ func (r *run) addWorkloadSpan() {
 		if begins && span.Start < 0 {
 			span.Start = event.At
 		}
-		if judge != "" && event.Kind == history.Log && event.Service == judge && r.progress.isVerdict(event.Text) {
+		judged := judge != "" && event.Kind == history.Log && event.Service == judge && r.progress.isVerdict(event.Text)
+		exited := judge != "" && event.Kind == history.Exited && slices.Contains(r.awaitedExits(), event.Service)
+		if judged || exited {
 			span.End = event.At
 		}
 	}
