@@ -165,10 +165,10 @@ func (p Point) validate() error {
 	} else if err := validatePattern(p.Path); err != nil {
 		return err
 	}
-	if err := p.validateTiming(); err != nil {
+	if err := p.validateAction(); err != nil {
 		return err
 	}
-	return p.validateAction()
+	return p.validateTiming()
 }
 
 func (p Point) validateTiming() error {
