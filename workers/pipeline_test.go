@@ -187,7 +187,7 @@ func TestParkedMessageIsWhole(t *testing.T) {
 
 // worker-2 is killed after rows were written, and again, and goes on each time.
 func TestWorker2IsKilled(t *testing.T) {
-	p := newPipeline(t, shared, map[string]string{"NUM_CHUNKS": "60", "MAX_GROUP": "2", "WINDOW": "4", "RATE": "300"})
+	p := newPipeline(t, shared, map[string]string{"NUM_CHUNKS": "150", "MAX_GROUP": "2", "WINDOW": "4", "RATE": "100"})
 	worker3 := p.start("worker-3")
 	worker3.wait(1, "Ready")
 	runner := p.start("test-runner")
@@ -264,7 +264,7 @@ func TestWorker2IsStopped(t *testing.T) {
 // The test-runner is killed and run again: nothing is missing, and the record
 // says all that was attempted.
 func TestTestRunnerIsKilled(t *testing.T) {
-	p := newPipeline(t, shared, map[string]string{"NUM_CHUNKS": "60", "RATE": "200"})
+	p := newPipeline(t, shared, map[string]string{"NUM_CHUNKS": "60", "RATE": "50"})
 	worker2, worker3 := p.start("worker-2"), p.start("worker-3")
 	runner := p.start("test-runner")
 	runner.wait(10, "Sent chunk")
@@ -371,7 +371,7 @@ func TestBrokerIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(remove)
-	p := newPipeline(t, own, map[string]string{"NUM_CHUNKS": "200", "RATE": "100", "QUEUE_DURABLE": "true", "ENTRY": "worker-1", "VERIFY_TIMEOUT": "5s"})
+	p := newPipeline(t, own, map[string]string{"NUM_CHUNKS": "400", "RATE": "100", "QUEUE_DURABLE": "true", "ENTRY": "worker-1", "VERIFY_TIMEOUT": "5s"})
 	workers := []*process{p.start("worker-1"), p.start("worker-2"), p.start("worker-3")}
 	runner := p.start("test-runner")
 	workers[2].wait(20, "SUCCESS [")
