@@ -149,6 +149,7 @@ func TestMalformedMessagesAtWorker2(t *testing.T) {
 	worker2, worker3 := p.start("worker-2"), p.start("worker-3")
 	worker3.wait(20, "SUCCESS [")
 	worker2.wait(9, "Worker 2: Rejected message")
+	worker2.wait(3, "Rejected message (no id): there is no id")
 	worker2.wait(20, "Completed processing chunk")
 	p.expectRows(2)
 	worker2.stop()
@@ -423,6 +424,17 @@ func TestBrokerRefuses(t *testing.T) {
 	durable.exit(1)
 	durable.wait(1, "give every worker the same QUEUE_DURABLE")
 	first.stop()
+}
+
+// A directory keeps its number of partitions.
+func TestOtherPartitionCount(t *testing.T) {
+	p := newPipeline(t, shared, nil)
+	first := p.start("worker-2")
+	first.wait(1, "Ready")
+	first.stop()
+	second := p.start("worker-2", "NUM_PARTITIONS=6")
+	second.exit(2)
+	second.wait(1, "NUM_PARTITIONS=6")
 }
 
 // Two writers on one directory: the second one says what is wrong.

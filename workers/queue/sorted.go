@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/killpoint/killpoint/workers/chunk"
@@ -27,7 +28,7 @@ func (s *Session) Sort(from string, group []Delivery, rejected func(id, reason s
 				return nil, nil, err
 			}
 			parked = append(parked, pending)
-			rejected(d.ID, malformed.Reason)
+			rejected(cmp.Or(d.ID, "(no id)"), malformed.Reason)
 			continue
 		}
 		decoded = append(decoded, Decoded{d, c})

@@ -59,6 +59,9 @@ func Run(ctx context.Context, c Config, log func(string, ...any)) (err error) {
 	w := &worker{config: c, log: func(format string, args ...any) { log("Worker 2: "+format, args...) }}
 	c.Broker.Log = w.log
 	files, err := partition.Open(ctx, c.Files)
+	if errors.Is(err, partition.ErrPartitionCount) {
+		return fmt.Errorf("%w: NUM_PARTITIONS=%d: %w", config.ErrBad, c.Files.Partitions, err)
+	}
 	if err != nil {
 		return fmt.Errorf("open partitions: %w", err)
 	}
