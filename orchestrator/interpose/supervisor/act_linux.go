@@ -122,6 +122,13 @@ func (e *engine) cut(q *quiescer, n *notification, t *thread, op *operation, poi
 
 // complete executes the whole call. A stop signal waits for the thread, so that it stops when the call is done and before it sees the result; a file operation is not interrupted by it.
 func (e *engine) complete(q *quiescer, n *notification, t *thread, op *operation) (int64, error) {
+	if op.source >= 0 && op.kind == kindWrite {
+		// The kernel looks for signals on the way through such a call, and would put it off. The interposer makes the transfer; on release the program makes it once more, to the same place.
+		return e.writeFor(t, op, e.available(t, op))
+	}
+	if op.kind == kindRead && op.call.kinds&kindWrite != 0 {
+		return 0, fmt.Errorf("complete %s: a transfer between descriptors can be held by what it reads only before it", op.call.name)
+	}
 	if err := e.awaitRoom(t, op); err != nil {
 		return 0, err
 	}

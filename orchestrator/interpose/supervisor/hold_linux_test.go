@@ -159,3 +159,74 @@ func TestLinesOnStandardOutputArePoints(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryKindOfWriteCanBeTorn(t *testing.T) {
+	// What the target's verb calls has written to the file before, and the bytes that are kept of one more.
+	tests := map[string]struct {
+		name       string
+		occurrence int
+		keep       int64
+		want       string
+	}{
+		"write":                      {"data", 1, 4, "0123"},
+		"pwrite over what is there":  {"data", 2, 1, "0123a56789"},
+		"writev across buffers":      {"data", 3, 4, "0123ab6789onet"},
+		"pwritev across buffers":     {"data", 4, 3, "01xxyb6789onetwothree"},
+		"pwritev2 at the position":   {"data", 5, 1, "01xxyy6789onetwothreez"},
+		"pwritev2 that appends":      {"data", 6, 2, "01xxyy6789onetwothreezzen"},
+		"through a copied number":    {"data", 7, 2, "01xxyy6789onetwothreezzdud"},
+		"through /proc/self/fd":      {"data", 8, 3, "01xxyy6789onetwothreezzdupaga"},
+		"sendfile":                   {"copy", 1, 3, "01x"},
+		"copy_file_range":            {"copy", 2, 2, "01xxyy67" + strings.Repeat("\x00", 12) + "xx"},
+		"sendfile as a whole":        {"copy", 1, 8, "01xxyy67"},
+		"splice as a whole":          {"copy", 3, 5, "01xxyy67piped" + strings.Repeat("\x00", 7) + "xxyy6"},
+		"splice from a pipe":         {"copy", 3, 2, "01xxyy67pi" + strings.Repeat("\x00", 10) + "xxyy6"},
+		"through a link to the file": {"back", 1, 2, "so"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			directory := t.TempDir()
+			p := start(t, newPlan(tear(directory+"/"+test.name, test.occurrence, interpose.KeepBytes(test.keep))), target, "calls", directory)
+			event := p.await(interpose.Reached)
+			p.kill()
+			if got := contents(t, directory+"/"+test.name); got != test.want || event.Inexact != "" || event.Kept != test.keep {
+				t.Errorf("got %q, want %q; %+v", got, test.want, event)
+			}
+		})
+	}
+}
+
+func TestATornWritePastThePageCache(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	p := start(t, newPlan(tear(path, 1, interpose.KeepBytes(100))), target, "direct", path)
+	event := p.await(interpose.Reached)
+	p.kill()
+	if got := contents(t, path); len(got) != 100 || !strings.HasPrefix(got, "abcdef") || event.Inexact != "" {
+		t.Errorf("got %d bytes; %+v", len(got), event)
+	}
+}
+
+func TestPathsBelowAnotherRootAreThoseOfTheContainer(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can change its root")
+	}
+	for _, operation := range []interpose.Operation{interpose.Create, interpose.Write} {
+		directory := t.TempDir()
+		p := start(t, newPlan(hold(operation, directory+"/inside", 1, interpose.After)), target, "jail", directory, "inside")
+		if event := p.await(interpose.Reached); event.Inexact != "" {
+			t.Errorf("unexpected event %+v", event)
+		}
+		p.kill()
+	}
+}
+
+func TestManyShortLivedProcessesAreCounted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	script := `i=0; while [ $i -lt 400 ]; do /bin/echo x >> $0; i=$((i+1)); done`
+	p := start(t, newPlan(hold(interpose.Write, path, 390, interpose.Before)), "sh", "-c", script, path)
+	p.await(interpose.Reached)
+	p.kill()
+	if got := len(contents(t, path)); got != 2*389 {
+		t.Errorf("%d bytes, want %d", got, 2*389)
+	}
+}

@@ -70,13 +70,22 @@ func (e *engine) sourceBytes(t *thread, op *operation, limit int64) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	file, err := e.threads.reopen(t, op.source, unix.O_RDONLY)
+	return e.readSource(t, op, limit, func(file int, data []byte) (int, error) { return preadFull(file, data, at) })
+}
+
+// takeSource is sourceBytes for a source that is a pipe: what it reads is gone from there.
+func (e *engine) takeSource(t *thread, op *operation, limit int64) ([]byte, error) {
+	return e.readSource(t, op, limit, unix.Read)
+}
+
+func (e *engine) readSource(t *thread, op *operation, limit int64, read func(int, []byte) (int, error)) ([]byte, error) {
+	file, err := e.threads.reopen(t, op.source, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("reopen source of %s: %w", op.call.name, err)
 	}
 	defer unix.Close(file)
 	data := make([]byte, min(limit, op.size))
-	n, err := preadFull(file, data, at)
+	n, err := read(file, data)
 	if err != nil {
 		return nil, fmt.Errorf("read source of %s: %w", op.call.name, err)
 	}
@@ -107,20 +116,38 @@ func (e *engine) start(t *thread, op *operation) (int64, error) {
 	return position, nil
 }
 
-// available bounds the size of a transfer by what its source file still has.
+// available bounds the size of a transfer by what its source still has.
 func (e *engine) available(t *thread, op *operation) int64 {
 	if op.source < 0 {
 		return op.size
 	}
 	st, err := t.stat(op.source)
-	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return op.size
-	}
-	at, err := e.sourceOffset(t, op)
 	if err != nil {
 		return op.size
 	}
-	return min(op.size, max(st.Size-at, 0))
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		if at, err := e.sourceOffset(t, op); err == nil {
+			return min(op.size, max(st.Size-at, 0))
+		}
+	case unix.S_IFIFO:
+		return min(op.size, e.pipeFill(t, op.source))
+	}
+	return op.size
+}
+
+// pipeFill is how many bytes wait in a pipe.
+func (e *engine) pipeFill(t *thread, descriptor int32) int64 {
+	pipe, err := e.threads.reopen(t, descriptor, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(pipe)
+	fill, err := unix.IoctlGetInt(pipe, unix.TIOCINQ)
+	if err != nil {
+		return 0
+	}
+	return int64(fill)
 }
 
 // preadFull reads until the buffer is full or the file ends.

@@ -27,7 +27,7 @@ func (e *engine) tear(q *quiescer, n *notification, t *thread, op *operation, ke
 	if err != nil {
 		return 0, fmt.Errorf("tear %s of %s: %w", op.call.name, op.place.path, err)
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || op.source >= 0 {
 		return e.writeFor(t, op, kept)
 	}
 	return e.tearFile(q, n, t, op, st, kept)
@@ -110,6 +110,9 @@ func limitFile(t *thread, size int64) (restore func() error, err error) {
 // writeFor writes the first bytes of the held write in the program's stead and returns how many.
 func (e *engine) writeFor(t *thread, op *operation, kept int64) (int64, error) {
 	data, err := e.bytes(t, op, kept)
+	if errors.Is(err, unix.ESPIPE) {
+		data, err = e.takeSource(t, op, kept)
+	}
 	if err != nil {
 		return 0, err
 	}

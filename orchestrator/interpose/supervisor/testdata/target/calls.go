@@ -116,3 +116,31 @@ func (s *steps) opens() {
 	s.do("unlink", unix.Unlink("gone"))
 	s.wrote(unix.Write(gone, []byte("gone")))
 }
+
+// directly: FILE. It writes one block past the page cache.
+func directly(arguments []string) error {
+	file, err := unix.Open(arguments[0], unix.O_WRONLY|unix.O_CREAT|unix.O_DIRECT, 0o644)
+	if err != nil {
+		return err
+	}
+	block, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return err
+	}
+	for i := range block {
+		block[i] = byte('a' + i%26)
+	}
+	_, err = unix.Write(file, block)
+	return err
+}
+
+// jailed: DIRECTORY NAME. It writes below another root.
+func jailed(arguments []string) error {
+	if err := unix.Chroot(arguments[0]); err != nil {
+		return err
+	}
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
+	return os.WriteFile("/"+arguments[1], []byte("jailed"), 0o644)
+}
