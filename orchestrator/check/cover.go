@@ -70,7 +70,7 @@ func (c *partitionCheck) required(block int) bool { return c.requiredChunk(int(c
 
 // clean says that nothing is left over and nothing is missing.
 func (c *partitionCheck) clean() bool {
-	if c.left.len()+c.left.beyond > 0 {
+	if c.left.len() > 0 {
 		return false
 	}
 	for block := range c.blockCount() {

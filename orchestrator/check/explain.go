@@ -197,33 +197,31 @@ func (c *partitionCheck) assign(k *candidates, part *partFile, at int) {
 
 // bestRow chooses among equal rows the one that goes on where the line before
 // ended, else one after which the next line goes on, else one of the same
-// block as the line before. It looks at a few candidates only, so that data in
-// which all rows are equal does not take quadratic time.
+// block as the line before. Beyond the first it looks at a few candidates
+// only, so that data in which all rows are equal takes no quadratic time.
 func (c *partitionCheck) bestRow(k *candidates, part *partFile, at int, head uint32) uint32 {
 	const looked = 16
-	var previous, following *leftover
+	previous := none
 	if at > part.first {
-		previous = c.left.at(at - 1)
+		previous = c.left.at(at - 1).row
 	}
+	if next := previous + 1; c.adjacent(previous, next) && k.place[next] == 0 && c.rows[next] == c.left.at(at).key {
+		return next
+	}
+	var following *leftover
 	if at+1 < part.end && c.left.at(at+1).index == c.left.at(at).index+1 {
 		following = c.left.at(at + 1)
 	}
 	best, bestRank := head, -1
 	for row, n := head, 0; row != none && n < looked; row, n = k.next[row], n+1 {
-		if k.place[row] != 0 {
-			continue
-		}
 		rank := 0
-		if previous != nil && previous.row != none {
-			if c.adjacent(previous.row, row) {
-				return row
-			}
-			if row > previous.row && c.sameBlock(row, previous.row) {
-				rank = 1
-			}
-		}
-		if following != nil && c.adjacent(row, row+1) && k.place[row+1] == 0 && c.rows[row+1] == following.key {
+		switch {
+		case k.place[row] != 0:
+			continue
+		case following != nil && c.adjacent(row, row+1) && k.place[row+1] == 0 && c.rows[row+1] == following.key:
 			rank = 2
+		case previous != none && row > previous && c.sameBlock(row, previous):
+			rank = 1
 		}
 		if rank > bestRank {
 			best, bestRank = row, rank

@@ -96,20 +96,10 @@ func (l *ledger) doubts(seen *evidence) []string {
 // chance with a probability of less than one in a hundred thousand.
 type hasher struct{ seed maphash.Seed }
 
-// row is the number of a row that stands in a partition: the same text in
-// another partition is another number.
-func (h hasher) row(text string, partition int) uint64 {
-	return inPartition(maphash.String(h.seed, text), partition)
-}
+func (h hasher) row(text string) uint64 { return maphash.String(h.seed, text) }
 
 // line is row for a line of a file.
-func (h hasher) line(text []byte, partition int) uint64 {
-	return inPartition(maphash.Bytes(h.seed, text), partition)
-}
-
-func inPartition(hash uint64, partition int) uint64 {
-	return mix(hash + uint64(partition+2)*0x9e3779b97f4a7c15)
-}
+func (h hasher) line(text []byte) uint64 { return maphash.Bytes(h.seed, text) }
 
 // mix spreads a number over all of its bits (the finaliser of splitmix64).
 func mix(x uint64) uint64 {
@@ -213,7 +203,7 @@ func (l *ledger) attempt(line history.SentLine, rows []sentRow) error {
 	hashes := l.hashes
 	for i, row := range rows {
 		if row.partition != NoPartition {
-			hashes[i] = l.hasher.row(row.text, row.partition)
+			hashes[i] = l.hasher.row(row.text)
 			sum = sum*sumBase + hashes[i]
 			size++
 		}

@@ -94,6 +94,23 @@ func TestTooManyWrongLines(t *testing.T) {
 	}
 }
 
+// TestLongRow has a row that is longer than any buffer, whole and cut short.
+func TestLongRow(t *testing.T) {
+	long := "0," + strings.Repeat("x", 1<<18)
+	for content, want := range map[string]check.Status{
+		header + "\n" + long + "\n0,a\n":         check.StatusPassed,
+		header + "\n" + long[:1<<17] + "\n0,a\n": check.StatusFailed,
+	} {
+		w := newWorld(t)
+		w.send("A: " + long + " 0,a")
+		w.file("writer", filePath("0"), history.AtEnd, content)
+		w.finish()
+		if result := rowsResult(t, w, check.Limits{}); result.Status != want {
+			t.Errorf("%d bytes: want %s, got %s %s", len(content), want, result.Status, result.Reason)
+		}
+	}
+}
+
 func TestTooManyFragments(t *testing.T) {
 	w := parseWorld(t, `
 		sent A: 0,alice

@@ -77,11 +77,11 @@ func (o *oracle) readLines(file *outputFile, into *hashedLines, stranger func(in
 		if len(header) > 0 && bytes.Equal(line, header) {
 			file.headers++
 			into.header.set(index)
-			into.add(o.sent.hasher.line(line, NoPartition))
+			into.add(o.sent.hasher.line(line))
 			return nil
 		}
 		home := o.place.home(line)
-		hash := o.sent.hasher.line(line, home)
+		hash := o.sent.hasher.line(line)
 		into.add(hash)
 		if home == file.partition && home != NoPartition {
 			return nil

@@ -56,6 +56,19 @@ func TestEventsAreInTheOrderOfTheirTimes(t *testing.T) {
 	}
 }
 
+func TestTimesCountFromTheBeginning(t *testing.T) {
+	recorder := history.NewRecorder(history.Meta{}, t.TempDir())
+	before := recorder.Now()
+	event := recorder.Add(history.Event{Kind: history.Created, At: time.Hour})
+	after := recorder.Now()
+	if event.At < before || event.At > after {
+		t.Errorf("event at %s, want from %s to %s", event.At, before, after)
+	}
+	if recorded := recorder.History().Events[0].At; recorded != event.At {
+		t.Errorf("recorded at %s, returned %s", recorded, event.At)
+	}
+}
+
 func TestWatchGivesThePastFirst(t *testing.T) {
 	recorder := history.NewRecorder(history.Meta{}, t.TempDir())
 	recorder.Add(history.Event{Kind: history.Created, Service: "a"})
