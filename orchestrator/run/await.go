@@ -258,7 +258,9 @@ func (r *run) missing(ctx context.Context) (missing []string, settleable bool, e
 			missing = append(missing, name+" to exit")
 		}
 	}
-	settleable = settleable && exited
+	unread := r.unreadLogs()
+	missing = append(missing, unread...)
+	settleable = settleable && exited && len(unread) == 0
 	if exited {
 		verdicts, err := r.missingVerdicts(ctx)
 		if err != nil {
@@ -268,6 +270,18 @@ func (r *run) missing(ctx context.Context) (missing []string, settleable bool, e
 	}
 	missing = append(missing, r.progress.missingLines()...)
 	return missing, settleable, nil
+}
+
+// unreadLogs names the logs of dead services that were not read to their end
+// yet: what is missing may stand there.
+func (r *run) unreadLogs() []string {
+	var unread []string
+	for _, name := range slices.Sorted(maps.Keys(r.services)) {
+		if state := r.services[name].now(); !r.services[name].shared && !state.running && state.followed < state.incarnation {
+			unread = append(unread, "the log of "+name+" to be read to its end")
+		}
+	}
+	return unread
 }
 
 // hasEnd says whether the system or the scenario says how one sees the end.

@@ -108,11 +108,19 @@ func brokerKey(sys *system.System, spec system.Service) (string, error) {
 }
 
 func (s *sharedBroker) boot(ctx context.Context, o *Orchestrator, sys *system.System, spec system.Service, recorder *history.Recorder) (err error) {
+	ctx, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	defer func() {
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			err = cause
+		}
+	}()
 	if s.dir, err = os.MkdirTemp("", "killpoint-broker-"); err != nil {
 		return fmt.Errorf("create folder for the shared broker: %w", err)
 	}
 	// A shared broker outlives this run: its events are kept apart.
 	s.group = o.newGroup("broker-"+newRunID(), "", sys, history.NewRecorder(history.Meta{}, s.dir))
+	s.group.abort = abort
 	spec.DependsOn = nil
 	s.main = newService(s.group, spec)
 	if err := s.group.create(ctx, []*service{s.main}); err != nil {
@@ -169,6 +177,9 @@ func (s *service) awaitHealthy(ctx context.Context) error {
 	err := s.await(ctx, func(state serviceState) (bool, error) {
 		if state.incarnation > 0 && !state.running {
 			return false, fmt.Errorf("%s exited with %d before it was healthy", s.spec.Name, state.exitCode)
+		}
+		if state.unhealthy {
+			return false, fmt.Errorf("%s is unhealthy", s.spec.Name)
 		}
 		return state.healthy || state.running && !checked, nil
 	})

@@ -95,7 +95,7 @@ func (i *injection) work(ctx context.Context) {
 		if err != nil {
 			return // the run has ended; finish says what was missed
 		}
-		i.run.recorder.Add(history.Event{Kind: history.FaultFired, Service: p.planned.Service, Incarnation: p.target.now().incarnation, Fault: p.number, Text: match.Text})
+		i.run.recorder.Add(history.Event{Kind: history.FaultFired, Service: p.planned.Service, Incarnation: p.target.now().life(), Fault: p.number, Text: match.Text})
 		p.mu.Lock()
 		p.fired = true
 		p.mu.Unlock()

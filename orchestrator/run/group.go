@@ -34,6 +34,9 @@ type group struct {
 
 	watching context.CancelFunc
 	watched  sync.WaitGroup
+
+	abort  context.CancelCauseFunc // ends what waits for this group, with the reason
+	onRead func()                  // called when the log of a life was read to its end
 }
 
 func (o *Orchestrator) newGroup(id, scenarioName string, sys *system.System, recorder *history.Recorder) *group {
@@ -47,14 +50,33 @@ func (o *Orchestrator) newGroup(id, scenarioName string, sys *system.System, rec
 	return &group{
 		Orchestrator: o, id: id, system: sys, recorder: recorder, labels: labels,
 		services: map[string]*service{}, networks: map[string]string{}, copies: map[string]string{}, watching: func() {},
+		abort: func(error) {}, onRead: func() {},
 	}
 }
 
 // guard is deferred in what goes on beside the run: a panic there is trouble
-// of this run alone, and its containers are removed as after any other.
+// of this run alone, which ends, and its containers are removed as after any
+// other. Going on, it would wait for what nobody tells it any more.
 func (g *group) guard(doing string) {
 	if reason := recover(); reason != nil {
-		g.trouble(fmt.Errorf("%s: panic: %v\n%s", doing, reason, debug.Stack()))
+		g.abort(panicError(doing, reason))
+	}
+}
+
+func panicError(doing string, reason any) error {
+	return fmt.Errorf("%s: panic: %v\n%s", doing, reason, debug.Stack())
+}
+
+// safely makes a panic an error, in goroutines that have somebody who waits
+// for their errors. It would end the process, and leave everything behind.
+func safely(doing string, do func() error) func() error {
+	return func() (err error) {
+		defer func() {
+			if reason := recover(); reason != nil {
+				err = panicError(doing, reason)
+			}
+		}()
+		return do()
 	}
 }
 
@@ -79,7 +101,7 @@ func (g *group) watch(ctx context.Context) error {
 		defer g.guard("follow the engine's events")
 		err := g.engine.Events(watching, map[string]string{labelRun: g.id}, func() { ready <- nil }, g.dispatch)
 		if err != nil && watching.Err() == nil {
-			g.trouble(fmt.Errorf("follow the engine's events: %w", err))
+			g.abort(fmt.Errorf("follow the engine's events: %w", err))
 		}
 		select {
 		case ready <- err:
@@ -115,7 +137,7 @@ func (g *group) create(ctx context.Context, services []*service) error {
 	making, ctx := errgroup.WithContext(ctx)
 	making.SetLimit(parallelCalls)
 	for _, s := range services {
-		making.Go(func() error { return s.create(ctx) })
+		making.Go(safely("create "+s.spec.Name, func() error { return s.create(ctx) }))
 	}
 	return making.Wait()
 }
@@ -134,12 +156,12 @@ func (g *group) remember(list *[]engine.Thing, name string) {
 func (g *group) start(ctx context.Context, services []*service) error {
 	starting, ctx := errgroup.WithContext(ctx)
 	for _, s := range services {
-		starting.Go(func() error {
+		starting.Go(safely("start "+s.spec.Name, func() error {
 			if err := s.awaitDependencies(ctx); err != nil {
 				return err
 			}
 			return s.Start(ctx)
-		})
+		}))
 	}
 	return starting.Wait()
 }

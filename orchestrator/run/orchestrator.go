@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -52,6 +51,8 @@ type Orchestrator struct {
 	images  *images
 	brokers *sharedBrokers
 	swept   []string
+
+	startLimit time.Duration
 }
 
 // New prepares to run scenarios, and removes what orchestrators of this
@@ -65,7 +66,7 @@ func New(ctx context.Context, options Options) (*Orchestrator, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Orchestrator{options: options, engine: options.Engine, owner: held, swept: swept}
+	o := &Orchestrator{options: options, engine: options.Engine, owner: held, swept: swept, startLimit: startLimit}
 	o.images = newImages(options.Engine, options.Build)
 	o.brokers = newSharedBrokers(o)
 	return o, nil
@@ -89,12 +90,19 @@ func (o *Orchestrator) Run(ctx context.Context, sc *scenario.Scenario, sys *syst
 		return unstarted(o.meta(id, sc), fmt.Errorf("create folder for the history: %w", err))
 	}
 	recorder := history.NewRecorder(o.meta(id, sc), dir)
-	if o.options.OnEvent != nil {
-		defer recorder.Watch(func(event history.Event) { o.options.OnEvent(sc.Name, event) })()
-	}
 	g := o.newGroup(id, sc.Name, sys, recorder)
 	r := &run{group: g, scenario: sc, facts: factsOf(sc), up: make(chan struct{})}
-	r.do(ctx)
+	g.onRead = r.nudge
+	aborting, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	g.abort = abort
+	if o.options.OnEvent != nil {
+		defer recorder.Watch(func(event history.Event) {
+			defer g.guard("tell of an event")
+			o.options.OnEvent(sc.Name, event)
+		})()
+	}
+	r.do(ctx, aborting)
 	return recorder.History()
 }
 
@@ -111,23 +119,32 @@ type run struct {
 	depths   map[string]broker.Depth
 }
 
-// do runs the phases in order and removes everything whatever happens.
-func (r *run) do(ctx context.Context) {
-	// Phases end with this context; removal does not.
-	running, cancel := context.WithCancel(ctx)
-	defer func() {
-		if reason := recover(); reason != nil {
-			r.trouble(fmt.Errorf("panic: %v\n%s", reason, debug.Stack()))
-		}
-		cancel()
-		r.removeAfter(ctx)
-	}()
-	if err := r.phases(running); err != nil {
-		if ctx.Err() != nil {
+// startLimit is the longest that starting the containers may take: what others
+// depend on may never come.
+const startLimit = 5 * time.Minute
+
+// do runs the phases in order and removes everything whatever happens. The
+// phases end with aborting, which ends with ctx or when something beside them
+// goes wrong; removal ends with neither.
+func (r *run) do(ctx, aborting context.Context) {
+	running, over := context.WithCancel(aborting)
+	defer over()
+	err := safely("run the scenario", func() error { return r.phases(running) })()
+	over()
+	cause := context.Cause(aborting)
+	switch {
+	case ctx.Err() != nil:
+		if err != nil {
 			r.recorder.Add(history.Event{Kind: history.Interrupted})
-			return
 		}
+	case cause != nil:
+		r.trouble(cause)
+	case err != nil:
 		r.trouble(err)
+	}
+	r.removeAfter(ctx)
+	if later := context.Cause(aborting); cause == nil && later != nil && ctx.Err() == nil {
+		r.trouble(later) // it went wrong in the removal itself
 	}
 }
 

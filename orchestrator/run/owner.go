@@ -67,8 +67,9 @@ func lockFolder() (string, error) {
 	return folder, nil
 }
 
-// hostName tells machines that use one engine apart.
-func hostName() (string, error) {
+// hostName tells machines that use one engine apart. Tests take a host of
+// their own, so that they find and remove nothing but what they made.
+var hostName = func() (string, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		return "", fmt.Errorf("ask the name of this host: %w", err)

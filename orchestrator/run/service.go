@@ -40,9 +40,11 @@ type service struct {
 }
 
 type serviceState struct {
-	incarnation int // of the newest start; 0: never started
+	incarnation int  // of the newest start; 0: never started
+	starting    bool // the engine was told to start it and has not said yet that it runs
 	running     bool
 	healthy     bool
+	unhealthy   bool // its health check has failed as often as it may
 	exitCode    int
 	followed    int // the newest incarnation whose log was read to its end
 	oom         bool
@@ -63,7 +65,7 @@ func (s *service) see(event engine.Event) {
 		switch {
 		case event.Action == engine.ActionStart:
 			now.incarnation++
-			now.running, now.healthy, now.oom = true, false, false
+			now.starting, now.running, now.healthy, now.unhealthy, now.oom = false, true, false, false, false
 			s.recorder.Add(history.Event{Kind: history.Started, Service: s.spec.Name, Incarnation: now.incarnation})
 			select {
 			case s.lives <- now.incarnation:
@@ -78,10 +80,10 @@ func (s *service) see(event engine.Event) {
 			code := event.ExitCode
 			s.recorder.Add(history.Event{Kind: history.Exited, Service: s.spec.Name, Incarnation: now.incarnation, Code: &code, Text: exitWords(code, now.oom)})
 		case event.Action == engine.ActionHealthy:
-			now.healthy = true
+			now.healthy, now.unhealthy = true, false
 			s.recorder.Add(history.Event{Kind: history.Healthy, Service: s.spec.Name, Incarnation: now.incarnation})
 		case event.Action == engine.ActionUnhealthy:
-			now.healthy = false
+			now.healthy, now.unhealthy = false, true
 		}
 	})
 }
@@ -159,6 +161,7 @@ func (s *service) followLife(ctx context.Context, life int, cursor *engine.Curso
 		s.warn("the log of %s could not be followed: %v", s.spec.Name, err)
 	}
 	s.update(func(now *serviceState) { now.followed = life })
+	s.onRead()
 }
 
 func (s *service) stopFollowing() {
@@ -211,7 +214,12 @@ func (s *service) awaitDependencies(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return other.withTail(ctx, fmt.Errorf("start %s: %w", s.spec.Name, err))
+			err = other.withTail(ctx, err)
+			if !dependency.Required {
+				s.warn("%s is started all the same: %v", s.spec.Name, err)
+				continue
+			}
+			return fmt.Errorf("start %s: %w", s.spec.Name, err)
 		}
 	}
 	return nil
@@ -228,10 +236,19 @@ func dependencyMet(other *service, dependency system.Dependency) func(serviceSta
 			}
 			return ended, nil
 		case system.Healthy:
-			if ended && !other.spec.Restart.Active() && !other.faulted.Load() {
+			down := ended && !other.spec.Restart.Active()
+			switch {
+			case state.healthy:
+				return true, nil
+			case !other.shared && !other.hasHealthcheck:
+				return false, fmt.Errorf("%s, which must be healthy before it, has no health check: give it one, or depend on service_started", name)
+			case other.faulted.Load():
+			case down:
 				return false, fmt.Errorf("%s, which must be healthy before it, exited with %d", name, state.exitCode)
+			case state.unhealthy:
+				return false, fmt.Errorf("%s, which must be healthy before it, is unhealthy", name)
 			}
-			return state.healthy, nil
+			return false, nil
 		}
 		return state.incarnation > 0, nil
 	}
@@ -262,17 +279,39 @@ func (s *service) Start(ctx context.Context) error {
 		return err
 	}
 	defer s.recorder.Span(history.SpanContainers, "start "+s.spec.Name)()
+	s.update(func(now *serviceState) { now.starting = true })
 	if err := s.engine.Start(ctx, s.id); err != nil {
+		s.update(func(now *serviceState) { now.starting = false })
 		return s.withTail(ctx, fmt.Errorf("start %s: %w", s.spec.Name, err))
 	}
 	return s.await(ctx, func(state serviceState) (bool, error) { return state.incarnation > before, nil })
 }
 
+// life is the incarnation that a fault would hit.
+func (s serviceState) life() int {
+	if s.starting {
+		return s.incarnation + 1
+	}
+	return s.incarnation
+}
+
+// mustRun refuses a fault for a service that is down. It waits for a start
+// that is under way: the process may run, and others may have seen it, before
+// the engine says so.
+func (s *service) mustRun(ctx context.Context) error {
+	return s.await(ctx, func(state serviceState) (bool, error) {
+		if !state.running && !state.starting {
+			return false, fault.ErrNotRunning
+		}
+		return state.running, nil
+	})
+}
+
 // Kill sends a signal. After SIGKILL it waits for the death; another signal
 // may be handled, so that only a later Start waits for it.
 func (s *service) Kill(ctx context.Context, signal string) error {
-	if !s.now().running {
-		return fault.ErrNotRunning
+	if err := s.mustRun(ctx); err != nil {
+		return err
 	}
 	if err := s.engine.Kill(ctx, s.id, signal); err != nil {
 		return s.faultError(err)
@@ -285,8 +324,8 @@ func (s *service) Kill(ctx context.Context, signal string) error {
 
 // Stop stops the container and waits for its death.
 func (s *service) Stop(ctx context.Context, grace *time.Duration) error {
-	if !s.now().running {
-		return fault.ErrNotRunning
+	if err := s.mustRun(ctx); err != nil {
+		return err
 	}
 	killed, err := s.engine.Stop(ctx, s.id, grace)
 	if err != nil {
@@ -307,8 +346,8 @@ func (s *service) awaitDeath(ctx context.Context) error {
 
 // Pause freezes the container.
 func (s *service) Pause(ctx context.Context) error {
-	if !s.now().running {
-		return fault.ErrNotRunning
+	if err := s.mustRun(ctx); err != nil {
+		return err
 	}
 	return s.faultError(s.engine.Pause(ctx, s.id))
 }
@@ -318,8 +357,8 @@ func (s *service) Unpause(ctx context.Context) error { return s.engine.Unpause(c
 
 // Disconnect takes the container off all its networks.
 func (s *service) Disconnect(ctx context.Context) error {
-	if !s.now().running {
-		return fault.ErrNotRunning
+	if err := s.mustRun(ctx); err != nil {
+		return err
 	}
 	for _, attachment := range s.attachments() {
 		if err := s.engine.Disconnect(ctx, s.id, attachment.Network); err != nil {

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -69,8 +70,8 @@ func (r *run) prepareBroker(ctx context.Context, own []*service, share bool) err
 		}
 	}
 	making, making2 := errgroup.WithContext(ctx)
-	making.Go(func() error { return r.create(making2, own) })
-	making.Go(func() error {
+	making.Go(safely("create containers", func() error { return r.create(making2, own) }))
+	making.Go(safely("boot the shared broker", func() error {
 		shared, err := r.brokers.get(making2, r.system, r.broker.service.spec, r.recorder)
 		if err != nil {
 			return fmt.Errorf("boot the shared broker: %w", err)
@@ -78,7 +79,7 @@ func (r *run) prepareBroker(ctx context.Context, own []*service, share bool) err
 		r.broker.shared, r.broker.broker = shared, shared.broker
 		defer r.recorder.Span(history.SpanContainers, "virtual host")()
 		return shared.broker.CreateVirtualHost(making2, r.broker.virtualHost, r.broker.user)
-	})
+	}))
 	if err := making.Wait(); err != nil {
 		return err
 	}
@@ -136,6 +137,8 @@ func (r *run) leaveBroker(ctx context.Context) {
 // started, which depends_on may make wait for others to be healthy.
 func (r *run) startAll(ctx context.Context) error {
 	r.phase("starting")
+	ctx, cancel := context.WithTimeoutCause(ctx, r.startLimit, fmt.Errorf("not everything was up after %s", r.startLimit))
+	defer cancel()
 	if err := r.watch(ctx); err != nil {
 		return err
 	}
@@ -150,7 +153,35 @@ func (r *run) startAll(ctx context.Context) error {
 		bootSpan = r.spanOfBoot(ctx)
 	}
 	defer bootSpan()
-	return r.start(ctx, own)
+	if err := r.start(ctx, own); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("%w: %s", context.Cause(ctx), strings.Join(r.notUp(own), "; "))
+		}
+		return err
+	}
+	return nil
+}
+
+// notUp says of each service that was not started what it waits for.
+func (r *run) notUp(own []*service) []string {
+	var words []string
+	for _, s := range own {
+		if s.now().incarnation > 0 {
+			continue
+		}
+		waits := []string{}
+		for _, dependency := range s.spec.DependsOn {
+			other := r.services[dependency.Service]
+			if other == nil {
+				continue
+			}
+			if met, err := dependencyMet(other, dependency)(other.now()); !met || err != nil {
+				waits = append(waits, fmt.Sprintf("%s (%s)", dependency.Service, dependency.Condition))
+			}
+		}
+		words = append(words, fmt.Sprintf("%s waits for %s", s.spec.Name, strings.Join(waits, ", ")))
+	}
+	return words
 }
 
 // spanOfBoot measures how long the run's own broker takes to be healthy.

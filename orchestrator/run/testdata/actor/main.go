@@ -194,12 +194,12 @@ func serve(address string) {
 // answers says whether somebody answers there, not only accepts: the kernel
 // accepts for a process that is frozen.
 func answers(address string) bool {
-	connection, err := net.DialTimeout("tcp", address, 100*time.Millisecond)
+	connection, err := net.DialTimeout("tcp", address, 400*time.Millisecond)
 	if err != nil {
 		return false
 	}
 	defer connection.Close()
-	connection.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	connection.SetReadDeadline(time.Now().Add(400 * time.Millisecond))
 	answer, _ := io.ReadAll(connection)
 	return string(answer) == "pong\n"
 }
