@@ -20,6 +20,8 @@ type form struct {
 	pattern string
 	// words are the texts that it takes, where they can be listed.
 	words []string
+	// least is the smallest of the numbers among its texts, where there are.
+	least int
 	// check says what is wrong with a text that is not empty, and what to do.
 	check func(text string) (wrong, hint string)
 }
@@ -37,13 +39,17 @@ var forms = map[string]form{
 	},
 	"count-or-variable": {
 		doc: "a number or a variable's name", pattern: `^([1-9][0-9]*|[A-Za-z_][A-Za-z0-9_]*)$`,
-		check: checkCountOrVariable,
+		check: checkCountOrVariable, least: 1,
 	},
-	"regexp": {doc: "a regular expression", pattern: `^[^\n\r]+$`, check: checkRegexp},
-	"group":  {doc: "a regular expression with one group", pattern: `^[^\n\r]*\([^\n\r]*\)[^\n\r]*$`, check: checkGroup},
-	"path":   {doc: "an absolute path in the container", pattern: `^/[^*?\[\]{}]*[^/*?\[\]{}]$`, check: checkPath},
-	"glob":   {doc: "a glob of absolute paths in the container", pattern: `^/.*[^/]$`, check: checkGlob},
-	"signal": {doc: "a signal's name", words: signals, check: checkSignal},
+	"regexp":  {doc: "a regular expression", pattern: `^[^\n\r]+$`, check: checkRegexp},
+	"group":   {doc: "a regular expression with one group", pattern: `^[^\n\r]*\([^\n\r]*\)[^\n\r]*$`, check: checkGroup},
+	"path":    {doc: "an absolute path in the container", pattern: `^/[^*?\[\]{}]*[^/*?\[\]{}]$`, check: checkPath},
+	"glob":    {doc: "a glob of absolute paths in the container", pattern: `^/.*[^/]$`, check: checkGlob},
+	"pattern": {doc: "an absolute path in the container, or a glob of such", pattern: `^/(.*[^/])?$`, check: checkPattern},
+	"signal":  {doc: "a signal's name", words: signals, check: checkSignal},
+	"errno":   {doc: "an error's name, such as ENOSPC", words: Errnos, check: checkErrno},
+	"keep":    {doc: "a number of bytes, half or all-but-n", pattern: keepPattern, check: checkKeep},
+	"loss":    {doc: "all, none or a seed", pattern: `^(all|none|0|[1-9][0-9]*)$`, check: checkLoss},
 }
 
 func checkText(text string) (wrong, hint string) {
@@ -85,9 +91,12 @@ func checkProfile(text string) (wrong, hint string) {
 	return "", ""
 }
 
+// queueLimit is the longest name that AMQP can say, in bytes.
+const queueLimit = 255
+
 func checkQueue(text string) (wrong, hint string) {
-	if len(text) > 255 {
-		return "a queue's name has at most 255 bytes", ""
+	if len(text) > queueLimit {
+		return fmt.Sprintf("a queue's name has at most %d bytes", queueLimit), ""
 	}
 	return checkLine(text)
 }
@@ -158,23 +167,49 @@ func checkGlob(text string) (wrong, hint string) {
 	if wrong, hint := checkAbsolute(text); wrong != "" {
 		return wrong, hint
 	}
+	return checkMeta(text)
+}
+
+// checkMeta refuses a pattern of which nobody knows what it matches.
+func checkMeta(text string) (wrong, hint string) {
 	if !doublestar.ValidatePattern(text) {
 		return quote(text) + " is not a glob", `* any name, ** any directories, ? one character, [ab] and {a,b} a choice; '\' before one that is meant as it stands`
 	}
 	return "", ""
 }
 
-// checkAbsolute refuses what can name no file in a container: calls there are
-// compared by their absolute path without '.', '..' and empty parts.
+// checkPattern is checkGlob for what a call may name: directories too.
+func checkPattern(text string) (wrong, hint string) {
+	if wrong, hint := checkLine(text); wrong != "" {
+		return wrong, hint
+	}
+	if wrong, hint := checkPlainPath(text); wrong != "" {
+		return wrong, hint
+	}
+	return checkMeta(text)
+}
+
+// checkAbsolute refuses what can name no file in a container.
 func checkAbsolute(text string) (wrong, hint string) {
 	if wrong, hint := checkLine(text); wrong != "" {
 		return wrong, hint
 	}
-	if !strings.HasPrefix(text, "/") {
-		return quote(text) + " is relative", fmt.Sprintf("paths in a container are absolute, such as %q", path.Join("/app", text))
-	}
-	if text == "/" || strings.HasSuffix(text, "/") {
+	if text == "/" || strings.HasPrefix(text, "/") && strings.HasSuffix(text, "/") {
 		return quote(text) + " is a directory", "name the files in it"
+	}
+	return checkPlainPath(text)
+}
+
+// checkPlainPath refuses what is never the name of a file or a directory:
+// they are compared by their absolute path without '.', '..' and empty parts.
+func checkPlainPath(text string) (wrong, hint string) {
+	switch {
+	case text == "/":
+		return "", ""
+	case !strings.HasPrefix(text, "/"):
+		return quote(text) + " is relative", fmt.Sprintf("paths in a container are absolute, such as %q", path.Join("/app", text))
+	case strings.HasSuffix(text, "/"):
+		return quote(text) + " ends in a slash", fmt.Sprintf("write %q, or for what is in it %q", path.Clean(text), path.Join(text, "*"))
 	}
 	for part := range strings.SplitSeq(text[1:], "/") {
 		if part == "" || part == "." || part == ".." {

@@ -72,6 +72,7 @@ func ParseBytes(path string, text []byte) (*Scenario, Problems) {
 	}
 	for i := range scenario.Faults {
 		scenario.Faults[i].watchItself()
+		scenario.Faults[i].When.setTiming()
 	}
 	scenario.Positions = decoder.positions
 	scenario.Positions[""] = decoder.place(root)
@@ -87,6 +88,14 @@ func ParseBytes(path string, text []byte) (*Scenario, Problems) {
 func (f *Fault) watchItself() {
 	if f.When.Kind == Log && f.When.Service == "" {
 		f.When.Service = f.Service
+	}
+}
+
+// setTiming takes back the default of Timing where Keep says that the point is
+// in the middle of its call.
+func (w *When) setTiming() {
+	if w.Keep != "" {
+		w.Timing = ""
 	}
 }
 

@@ -91,9 +91,12 @@ func (d *decoder) checkDown(s *Scenario) {
 	}
 }
 
+// sigkill is the one signal that no program can handle.
+const sigkill = "SIGKILL"
+
 // staysDown says whether the service is down for good after the fault.
 func (f Fault) staysDown() bool {
-	return f.Restart == nil && (f.Kind == Stop || f.Kind == Kill && f.Signal == "SIGKILL")
+	return f.Restart == nil && (f.Kind == Stop || f.Kind == Kill && f.Signal == sigkill)
 }
 
 // checkExpect refuses expectations that contradict themselves or that hold

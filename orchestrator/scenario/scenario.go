@@ -123,6 +123,12 @@ type Fault struct {
 	Grace   *Duration `yaml:"grace" json:"grace,omitempty" doc:"how long it is given to stop before SIGKILL; the compose file's stop_grace_period when left out"`
 	For     *Duration `yaml:"for" json:"for,omitempty" min:"1ms" doc:"how long it lasts"`
 
+	LoseUnsynced    string    `yaml:"lose-unsynced" json:"loseUnsynced,omitempty" accept:"scalar" form:"loss" doc:"power loss: what was not synced is gone after the kill: all, none, or a subset drawn by this seed; left out, a process crash, which loses nothing that was written"`
+	Errno           string    `yaml:"errno" json:"errno,omitempty" form:"errno" doc:"the error that the call returns"`
+	RestartIfExited *Duration `yaml:"restart-if-exited" json:"restartIfExited,omitempty" doc:"start the service again this long after it was down, should the error end it; left out, it stays down then"`
+	Bytes           *int      `yaml:"bytes" json:"bytes,omitempty" min:"0" doc:"how many bytes the call moves at most; 0, for a read only, looks like the end of the file"`
+	By              *Duration `yaml:"by" json:"by,omitempty" min:"1ms" doc:"how long the call waits"`
+
 	Position Position `yaml:"-" json:"position"`
 }
 
@@ -133,12 +139,34 @@ type When struct {
 
 	After       *Duration `yaml:"after" json:"after,omitempty" doc:"this long after the system was up, or after the fault before fired"`
 	Log         string    `yaml:"log" json:"log,omitempty" form:"line" doc:"a log line that contains this text"`
+	Path        string    `yaml:"-" json:"path,omitempty" form:"pattern" doc:"a path or glob of absolute paths in the container"`
+	Method      string    `yaml:"-" json:"method,omitempty" enum:"publish,ack" doc:"publish: a message to the broker; ack: the acknowledgement of one from it"`
+	Queue       string    `yaml:"queue" json:"queue,omitempty" form:"queue" doc:"the routing key or queue that is published to, or the queue whose message is acknowledged; any when left out"`
 	Service     string    `yaml:"service" json:"service,omitempty" form:"service" doc:"whose log; the service that the fault is done to when left out"`
 	Occurrence  int       `yaml:"occurrence" json:"occurrence,omitempty" min:"1" doc:"the n-th such event of one incarnation" default:"1"`
 	Incarnation int       `yaml:"incarnation" json:"incarnation,omitempty" min:"1" doc:"in this life of the service, counted from 1; any when left out"`
+	// Timing is empty beside Keep, which says that it is during the call.
+	Timing string `yaml:"timing" json:"timing,omitempty" enum:"before,after" doc:"before the call is done, or after it, when the program has not seen it return yet" default:"before"`
+	Keep   string `yaml:"keep" json:"keep,omitempty" accept:"scalar" form:"keep" doc:"in the middle of the write: so many of its bytes reach the file, half of them, or all-but-1 (2, 3, …); instead of timing"`
 
 	Position Position `yaml:"-" json:"position"`
 }
+
+// Where in its call a crash point is, as Timing says it.
+const (
+	TimingBefore = "before"
+	TimingAfter  = "after"
+)
+
+// What an AMQP crash point is about, as Method says it.
+const (
+	Publish = "publish"
+	Ack     = "ack"
+)
+
+// IsCrashPoint says whether the trigger is an exact place in the run of the
+// service that its fault is done to, rather than a time or a line of a log.
+func (w When) IsCrashPoint() bool { return w.Kind.IsCrashPoint() }
 
 // Expect is what must hold at the end of a run. An empty field means the
 // value of DefaultExpect, which Bind fills in and which depends on what the system's facts say.

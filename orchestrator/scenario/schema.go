@@ -139,8 +139,8 @@ func textSchema(of field) map[string]any {
 	if of.accepts("scalar") {
 		schema["type"] = []string{"string", "number", "boolean"}
 		if of.form != "" {
-			// It has a form, and of numbers only counts have one.
-			schema["type"], schema["minimum"] = []string{"string", "integer"}, 1
+			// It has a form, and those that numbers have want whole ones.
+			schema["type"], schema["minimum"], schema["maximum"] = []string{"string", "integer"}, forms[of.form].least, countLimit
 		}
 	}
 	if len(of.enum) > 0 {

@@ -1,0 +1,239 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// Point is a crash point: an exact place in one life of a service. Its text
+// form is the one that messages, reports, shards and replays use; two points
+// are the same place when they are equal (==).
+type Point struct {
+	Service string
+	// Kind is one of CrashPoints.
+	Kind TriggerKind
+	// Path says which file, as When.Path does: LiteralPattern gives it for
+	// the path of one file. It is empty for AMQP.
+	Path string
+	// Method and Queue belong to AMQP: publish or ack, and any queue when empty.
+	Method string
+	Queue  string
+	// Occurrence is the number of the call in its life, from 1.
+	Occurrence int
+	// Timing is TimingBefore or TimingAfter; empty where Keep is given.
+	Timing string
+	// Keep says how much of a torn write is kept: 11, half, all-but-1.
+	Keep string
+	// Incarnation is the life of the service, from 1.
+	Incarnation int
+}
+
+// Point gives the trigger as a point of a service. A trigger that may come in
+// any life gives the point in the first, where it is waited for first. It is
+// the zero Point when the trigger is no crash point.
+func (w When) Point(service string) Point {
+	if !w.IsCrashPoint() {
+		return Point{}
+	}
+	point := Point{
+		Service: service, Kind: w.Kind, Path: w.Path, Method: w.Method, Queue: w.Queue,
+		Occurrence: max(w.Occurrence, 1), Timing: w.Timing, Keep: w.Keep, Incarnation: max(w.Incarnation, 1),
+	}
+	if point.Timing == "" && point.Keep == "" {
+		point.Timing = TimingBefore
+	}
+	return point
+}
+
+// When gives the trigger that comes at this point and nowhere else.
+func (p Point) When() When {
+	return When{
+		Kind: p.Kind, Path: p.Path, Method: p.Method, Queue: p.Queue,
+		Occurrence: p.Occurrence, Timing: p.Timing, Keep: p.Keep, Incarnation: p.Incarnation,
+	}
+}
+
+// String gives the point in its text form, which ParsePoint reads and which a
+// shell takes as one word without quotes:
+//
+//	worker-2:write:/data/users-003.csv:7:+11
+//	worker-2:amqp-publish:queue-2-3:4:after:i2
+//
+// The parts are service, operation, path or queue, occurrence, before or after
+// or + with what is kept, and, past the first life, i with its number. In
+// path and queue, bytes that are not plain are percent-encoded.
+func (p Point) String() string {
+	object := p.Path
+	if p.Kind == AMQP {
+		object = p.Queue
+	}
+	place := p.Timing
+	if p.Keep != "" {
+		place = "+" + p.Keep
+	}
+	text := fmt.Sprintf("%s:%s:%s:%d:%s", p.Service, p.operation(), encodePart(object), p.Occurrence, place)
+	if p.Incarnation > 1 {
+		text += ":i" + strconv.Itoa(p.Incarnation)
+	}
+	return text
+}
+
+// ParsePoint reads what Point.String wrote. Nothing else is taken, so that a
+// point has one text and a text one point.
+func ParsePoint(text string) (Point, error) {
+	point, err := readPoint(text)
+	if err == nil {
+		err = point.check()
+	}
+	if err == nil && point.String() != text {
+		err = fmt.Errorf("its one form is %s", point)
+	}
+	if err != nil {
+		return Point{}, fmt.Errorf("read crash point %q: %w", text, err)
+	}
+	return point, nil
+}
+
+// readPoint takes a text apart.
+func readPoint(text string) (Point, error) {
+	parts := strings.Split(text, ":")
+	if len(parts) != 5 && len(parts) != 6 {
+		return Point{}, errors.New("want service:operation:path:occurrence:place, such as worker-2:write:/data/a.csv:7:+11")
+	}
+	point := Point{Service: parts[0], Kind: TriggerKind(parts[1]), Incarnation: 1}
+	object, err := decodePart(parts[2])
+	if err != nil {
+		return Point{}, err
+	}
+	if method, found := strings.CutPrefix(parts[1], string(AMQP)+"-"); found {
+		point.Kind, point.Method, point.Queue = AMQP, method, object
+	} else {
+		point.Path = object
+	}
+	if point.Occurrence, err = strconv.Atoi(parts[3]); err != nil {
+		return Point{}, fmt.Errorf("occurrence %q: want a whole number from 1 up", parts[3])
+	}
+	if keep, found := strings.CutPrefix(parts[4], "+"); found {
+		point.Keep = keep
+	} else {
+		point.Timing = parts[4]
+	}
+	if len(parts) == 6 {
+		number, found := strings.CutPrefix(parts[5], "i")
+		if point.Incarnation, err = strconv.Atoi(number); err != nil || !found {
+			return Point{}, fmt.Errorf("incarnation %q: want i and its number, such as i2", parts[5])
+		}
+	}
+	return point, nil
+}
+
+// check says what is wrong with a point, one thing at a time.
+func (p Point) check() error {
+	kind, _ := shapes[reflect.TypeFor[When]()].kind(string(p.Kind))
+	badMethod := p.Kind == AMQP && p.Method != Publish && p.Method != Ack
+	if !p.Kind.IsCrashPoint() || badMethod {
+		return fmt.Errorf("unknown operation %q: want %s", p.operation(), conjoin(pointOperations(), "or"))
+	}
+	if wrong, hint := checkForm("service", p.Service); wrong != "" {
+		return fmt.Errorf("service: %s: %s", wrong, hint)
+	}
+	if err := p.checkObject(); err != nil {
+		return err
+	}
+	if p.Occurrence < 1 || p.Incarnation < 1 || max(p.Occurrence, p.Incarnation) > countLimit {
+		return fmt.Errorf("occurrence %d, incarnation %d: both are counted from 1", p.Occurrence, p.Incarnation)
+	}
+	switch {
+	case p.Keep == "" && p.Timing != TimingBefore && p.Timing != TimingAfter:
+		return fmt.Errorf("place %q: want before, after, or + with what is kept of a write", p.Timing)
+	case p.Keep != "" && !kind.takes("keep"):
+		return fmt.Errorf("place +%s: only a write can be torn, not %s", p.Keep, p.operation())
+	case p.Keep != "":
+		if wrong, hint := checkKeep(p.Keep); wrong != "" {
+			return fmt.Errorf("place: %s: %s", wrong, hint)
+		}
+	}
+	return nil
+}
+
+// checkObject checks the path or the queue. Unlike those of a scenario, which
+// are text, they hold any bytes that the kernel and the broker take.
+func (p Point) checkObject() error {
+	switch {
+	case p.Kind == AMQP && len(p.Queue) > queueLimit:
+		return fmt.Errorf("queue: at most %d bytes", queueLimit)
+	case p.Kind == AMQP:
+		return nil
+	case strings.ContainsRune(p.Path, 0):
+		return errors.New("path: holds a zero byte")
+	}
+	wrong, hint := checkPlainPath(p.Path)
+	if wrong == "" {
+		wrong, hint = checkMeta(p.Path)
+	}
+	if wrong != "" {
+		return fmt.Errorf("path: %s: %s", wrong, hint)
+	}
+	return nil
+}
+
+// operation is the kind, with the method where it has one: amqp-publish.
+func (p Point) operation() string {
+	if p.Kind == AMQP {
+		return string(p.Kind) + "-" + p.Method
+	}
+	return string(p.Kind)
+}
+
+// pointOperations is every operation that a point can have.
+func pointOperations() []string {
+	var all []string
+	for _, kind := range CrashPoints {
+		if kind == AMQP {
+			all = append(all, Point{Kind: AMQP, Method: Publish}.operation(), Point{Kind: AMQP, Method: Ack}.operation())
+		} else {
+			all = append(all, string(kind))
+		}
+	}
+	return all
+}
+
+// plainBytes are those that stand for themselves in a point's text, letters
+// and digits apart: no shell changes them in the middle of a word.
+const plainBytes = "/._-+,@="
+
+// encodePart writes a path or a queue so that it holds no ':' and nothing
+// that a shell, a terminal or a line of a report would take for something else.
+func encodePart(text string) string {
+	var encoded strings.Builder
+	for _, one := range []byte(text) {
+		switch {
+		case one >= 'a' && one <= 'z', one >= 'A' && one <= 'Z', one >= '0' && one <= '9', strings.IndexByte(plainBytes, one) >= 0:
+			encoded.WriteByte(one)
+		default:
+			fmt.Fprintf(&encoded, "%%%02X", one)
+		}
+	}
+	return encoded.String()
+}
+
+// decodePart reads what encodePart wrote.
+func decodePart(text string) (string, error) {
+	decoded, err := url.PathUnescape(text)
+	if err != nil {
+		return "", fmt.Errorf("%q: want %% and two hexadecimal digits for a byte", text)
+	}
+	return decoded, nil
+}
+
+// LiteralPattern gives the pattern that only this path matches: in it, what a
+// glob would take for more than a character is marked with a backslash.
+func LiteralPattern(path string) string {
+	return literal.Replace(path)
+}
+
+var literal = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`, "{", `\{`, "}", `\}`)
