@@ -145,11 +145,17 @@ func (g *group) create(ctx context.Context, services []*service) error {
 // parallelCalls bounds how many calls one run has under way at the engine.
 const parallelCalls = 8
 
-// remember notes a thing that must be removed.
-func (g *group) remember(list *[]engine.Thing, name string) {
+// making notes a thing that is about to be made, and must be removed, and
+// gives the context to make it with. The engine goes on making what nobody
+// waits for any more, so that only a call that was not begun can be cut short.
+func (g *group) making(ctx context.Context, list *[]engine.Thing, name string) (context.Context, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	*list = append(*list, engine.Thing{Name: name, Labels: g.labels})
+	return context.WithoutCancel(ctx), nil
 }
 
 // start starts the services as their dependencies allow, side by side.

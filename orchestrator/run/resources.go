@@ -24,10 +24,13 @@ func (g *group) createNetworks(ctx context.Context, services []*service) error {
 		name := network.ExternalName
 		if !network.External {
 			name = g.name(network.Name)
-			if err := g.engine.CreateNetwork(ctx, name, network, g.labels); err != nil {
+			making, err := g.making(ctx, &g.made.Networks, name)
+			if err != nil {
+				return err
+			}
+			if err := g.engine.CreateNetwork(making, name, network, g.labels); err != nil {
 				return fmt.Errorf("create network %s: %w", network.Name, err)
 			}
-			g.remember(&g.made.Networks, name)
 		}
 		g.mu.Lock()
 		g.networks[network.Name] = name
@@ -59,10 +62,13 @@ func (g *group) createVolumes(ctx context.Context, services []*service) error {
 			continue
 		}
 		name := g.name(volume.Name)
-		if err := g.engine.CreateVolume(ctx, name, volume, g.labels); err != nil {
+		making, err := g.making(ctx, &g.made.Volumes, name)
+		if err != nil {
+			return err
+		}
+		if err := g.engine.CreateVolume(making, name, volume, g.labels); err != nil {
 			return fmt.Errorf("create volume %s: %w", volume.Name, err)
 		}
-		g.remember(&g.made.Volumes, name)
 	}
 	return nil
 }
@@ -93,11 +99,18 @@ func (s *service) copyBinds(ctx context.Context, image string) error {
 			continue
 		}
 		name := s.name("bind-" + strconv.Itoa(len(s.copies)+1))
-		if err := s.engine.CreateVolume(ctx, name, system.Volume{Name: name}, s.labels); err != nil {
+		making, err := s.making(ctx, &s.made.Volumes, name)
+		if err != nil {
+			return err
+		}
+		if err := s.engine.CreateVolume(making, name, system.Volume{Name: name}, s.labels); err != nil {
 			return fmt.Errorf("create volume for the copy of %s: %w", mount.Source, err)
 		}
-		s.remember(&s.made.Volumes, name)
+		// A copy can take long, and is cut short with the run.
 		fill := engine.FillSpec{Volume: name, Source: mount.Source, Image: image, Name: name + "-fill", Labels: s.labels}
+		if _, err := s.making(ctx, &s.made.Containers, fill.Name); err != nil {
+			return err
+		}
 		if err := s.engine.FillVolume(ctx, fill); err != nil {
 			return fmt.Errorf("copy %s, which %s mounts: %w", mount.Source, s.spec.Name, err)
 		}

@@ -189,7 +189,11 @@ func (s *service) create(ctx context.Context) error {
 		return err
 	}
 	name := s.name(s.spec.Name)
-	s.id, err = s.engine.Create(ctx, engine.ContainerSpec{
+	making, err := s.making(ctx, &s.made.Containers, name)
+	if err != nil {
+		return err
+	}
+	s.id, err = s.engine.Create(making, engine.ContainerSpec{
 		Name: name, Labels: s.labelsFor(s.spec.Name), Service: spec, Image: image.ID,
 		Networks: s.attachments(), Volumes: s.volumeNames(), Copies: s.copiedBinds(),
 		Publish: s.options.Publish, BindRW: s.options.BindRW,
@@ -197,7 +201,6 @@ func (s *service) create(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create container of %s: %w", s.spec.Name, err)
 	}
-	s.remember(&s.made.Containers, name)
 	s.recorder.Add(history.Event{Kind: history.Created, Service: s.spec.Name})
 	s.follow(ctx)
 	return nil
