@@ -1,7 +1,12 @@
 package supervisor_test
 
 import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -151,5 +156,36 @@ func TestWhatCannotBeSeenIsSaid(t *testing.T) {
 				t.Errorf("the program did not get ENOSYS: %q", p.output())
 			}
 		})
+	}
+}
+
+func TestAProgramForAnotherArchitectureIsSaidToBeUnseen(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the program is for i386, which runs on amd64")
+	}
+	// set_thread_area with a pointer to nothing, which fails, and exit with 5.
+	code := []byte{0xb8, 243, 0, 0, 0, 0x31, 0xdb, 0xcd, 0x80, 0xb8, 1, 0, 0, 0, 0xbb, 5, 0, 0, 0, 0xcd, 0x80}
+	const base = 0x8048000
+	var file bytes.Buffer
+	header := elf.Header32{
+		Ident: [16]byte{0x7f, 'E', 'L', 'F', 1, 1, 1}, Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_386), Version: 1,
+		Entry: base + 84, Phoff: 52, Ehsize: 52, Phentsize: 32, Phnum: 1,
+	}
+	segment := elf.Prog32{Type: uint32(elf.PT_LOAD), Vaddr: base, Filesz: 84 + uint32(len(code)), Memsz: 84 + uint32(len(code)), Flags: uint32(elf.PF_R | elf.PF_X), Align: 4096}
+	for _, part := range []any{header, segment, code} {
+		if err := binary.Write(&file, binary.LittleEndian, part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(program, file.Bytes(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, newPlan(hold(interpose.Write, "/nowhere", 1, interpose.Before)), program)
+	if event := p.await(interpose.Coverage); !strings.Contains(event.Message, "i386") {
+		t.Errorf("got %q", event.Message)
+	}
+	if code := p.exitCode(); code != 5 {
+		t.Errorf("exit code %d", code)
 	}
 }

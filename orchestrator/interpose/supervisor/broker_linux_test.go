@@ -2,6 +2,7 @@ package supervisor_test
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -248,5 +249,38 @@ func TestFailOfAPublish(t *testing.T) {
 	}
 	if difference := cmp.Diff([]string{"publish message 1", "ack 1"}, broker.log()); difference != "" {
 		t.Error(difference)
+	}
+}
+
+func TestConnectionsThatCannotBeFollowedAreSaidToBe(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = connection.Read(make([]byte, 64))
+			connection.Close()
+		}
+	}()
+	for name, test := range map[string]struct{ bytes, want string }{
+		"TLS":      {"16030102000100", "TLS"},
+		"AMQP 1.0": {hex.EncodeToString([]byte("AMQP\x03\x01\x00\x00")), "another version"},
+		"broken":   {hex.EncodeToString([]byte("AMQP\x00\x00\x09\x01garbage")), "not AMQP 0-9-1 frames"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, newPlan(amqpPoint(interpose.Publish, "", 1, interpose.Before)), target, "greet", listener.Addr().String(), test.bytes)
+			if event := p.await(interpose.Coverage); !strings.Contains(event.Message, test.want) {
+				t.Errorf("got %q, want %q in it", event.Message, test.want)
+			}
+			if code := p.exitCode(); code != 0 {
+				t.Errorf("exit code %d: %s", code, p.errors())
+			}
+		})
 	}
 }

@@ -17,7 +17,11 @@ type eventLog struct {
 	lines   [][]byte
 	written int64         // events that a client has confirmed to have passed on
 	changed chan struct{} // closed and replaced when lines or written change
+	pending bool          // lines were added that nobody has been told of yet
 }
+
+// gather is how long recorded operations are gathered before the client is told of them: waking it for each would cost more than the recording.
+const gather = 5 * time.Millisecond
 
 func newEventLog() *eventLog {
 	return &eventLog{start: time.Now(), changed: make(chan struct{})}
@@ -34,10 +38,26 @@ func (l *eventLog) add(event interpose.Event) {
 		panic("marshal event: " + err.Error()) // it is made of plain fields
 	}
 	l.lines = append(l.lines, append(line, '\n'))
-	l.wake()
+	switch {
+	case event.Kind != interpose.Op:
+		l.wake()
+	case !l.pending:
+		l.pending = true
+		time.AfterFunc(gather, l.flush)
+	}
+}
+
+// flush tells of the operations that were gathered.
+func (l *eventLog) flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pending {
+		l.wake()
+	}
 }
 
 func (l *eventLog) wake() {
+	l.pending = false
 	close(l.changed)
 	l.changed = make(chan struct{})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -40,6 +41,8 @@ type supervisor struct {
 func supervise(plan interpose.Plan, command []string) (int, error) {
 	s := &supervisor{plan: plan, command: command, events: newEventLog(), signals: make(chan os.Signal, 64)}
 	signal.Notify(s.signals)
+	// The engine keeps one for itself even while it waits.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 4))
 	s.features = probe()
 	var err error
 	if s.control, err = listenControl(plan.ID, s.events); err != nil {

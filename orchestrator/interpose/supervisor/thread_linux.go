@@ -199,26 +199,30 @@ func (ts *threads) reopen(t *thread, descriptor int32, flags int) (int, error) {
 
 // position reads a descriptor's file position and flags.
 func (t *thread) position(descriptor int32) (position int64, flags int, err error) {
-	info, err := os.ReadFile(t.procPath("fdinfo/" + strconv.Itoa(int(descriptor))))
+	file, err := unix.Openat(t.directory, "fdinfo/"+strconv.Itoa(int(descriptor)), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, 0, fmt.Errorf("read position of descriptor %d: %w", descriptor, err)
 	}
-	for line := range bytes.Lines(info) {
-		key, value, _ := strings.Cut(string(line), ":")
-		value = strings.TrimSpace(value)
-		switch key {
-		case "pos":
-			position, err = strconv.ParseInt(value, 10, 64)
-		case "flags":
-			var bits int64
-			bits, err = strconv.ParseInt(value, 8, 64)
-			flags = int(bits)
-		}
-		if err != nil {
-			return 0, 0, fmt.Errorf("read position of descriptor %d: %w", descriptor, err)
-		}
+	defer unix.Close(file)
+	// Position and flags come first and fit; what follows can be longer.
+	info := make([]byte, 256)
+	n, err := unix.Read(file, info)
+	if err != nil {
+		return 0, 0, fmt.Errorf("read position of descriptor %d: %w", descriptor, err)
 	}
-	return position, flags, nil
+	position, positionErr := strconv.ParseInt(infoField(info[:n], "pos:"), 10, 64)
+	bits, flagsErr := strconv.ParseInt(infoField(info[:n], "flags:"), 8, 64)
+	if err := errors.Join(positionErr, flagsErr); err != nil {
+		return 0, 0, fmt.Errorf("read position of descriptor %d: %w", descriptor, err)
+	}
+	return position, int(bits), nil
+}
+
+// infoField finds a line of /proc/PID/fdinfo.
+func infoField(info []byte, key string) string {
+	_, rest, _ := bytes.Cut(info, []byte(key))
+	value, _, _ := bytes.Cut(rest, []byte("\n"))
+	return string(bytes.TrimSpace(value))
 }
 
 // accessDenied turns the refusal to look at a process into words that say what helps.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
@@ -87,3 +88,20 @@ func (b blocking) Write(data []byte) (int, error) {
 }
 
 func (b blocking) Close() error { return unix.Close(b.socket) }
+
+// greet: ADDRESS BYTES sends the bytes, which are given in hexadecimal, and waits for the other side to end the connection.
+func greet(arguments []string) error {
+	connection, err := net.Dial("tcp", arguments[0])
+	if err != nil {
+		return err
+	}
+	data, err := hex.DecodeString(arguments[1])
+	if err != nil {
+		return err
+	}
+	if _, err := connection.Write(data); err != nil {
+		return err
+	}
+	_, _ = connection.Read(make([]byte, 1)) // its end is all that is waited for
+	return nil
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"time"
@@ -9,65 +10,71 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// measure: FILE COUNT. It prints, in nanoseconds, the median time of a write through descriptors that are opened anew now and then, of a call that nobody traps, and of a write with fsync.
+// measureTurns is how often two programs that are compared take turns, so that what happens to the machine meanwhile happens to both.
+const measureTurns = 100
+
+// measure: FILE COUNT MINE THEIRS. Two of them take turns, by one byte in a named pipe of each: MINE is read from before a turn, THEIRS written to after it. It prints, in nanoseconds, the median time of a write through descriptors that are opened anew now and then, of a call that nobody traps, and of a write with fdatasync.
 func measure(arguments []string) error {
 	runtime.LockOSThread()
 	count := number(arguments[1])
-	data := make([]byte, 100)
-	file := -1
-	write, err := median(count, func(i int) error {
-		if i%100 == 0 {
-			if file >= 0 {
-				unix.Close(file)
-			}
-			var err error
-			if file, err = unix.Open(arguments[0], unix.O_RDWR|unix.O_CREAT, 0o644); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, func(int) error {
-		_, err := unix.Pwrite(file, data, 0)
-		return err
-	})
+	mine, err := os.OpenFile(arguments[2], os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	untrapped, err := median(count, nil, func(int) error {
-		unix.RawSyscall(unix.SYS_GETPPID, 0, 0, 0)
-		return nil
-	})
+	theirs, err := os.OpenFile(arguments[3], os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	synced, err := median(count/40, nil, func(int) error {
-		if _, err := unix.Pwrite(file, data, 0); err != nil {
+	var write, untrapped, synced []int64
+	turn := make([]byte, 1)
+	for range measureTurns {
+		if _, err := mine.Read(turn); err != nil {
 			return err
 		}
-		return unix.Fdatasync(file)
-	})
-	if err != nil {
-		return err
+		file, err := unix.Open(arguments[0], unix.O_RDWR|unix.O_CREAT, 0o644)
+		if err != nil {
+			return err
+		}
+		data := make([]byte, 100)
+		step := func(durations *[]int64, steps int, call func() error) {
+			for range steps {
+				begin := time.Now()
+				if callErr := call(); callErr != nil && err == nil {
+					err = callErr
+				}
+				*durations = append(*durations, time.Since(begin).Nanoseconds())
+			}
+		}
+		put := func() error {
+			_, err := unix.Pwrite(file, data, 0)
+			return err
+		}
+		step(&write, count/measureTurns, put)
+		step(&untrapped, count/measureTurns, func() error {
+			unix.RawSyscall(unix.SYS_GETPPID, 0, 0, 0)
+			return nil
+		})
+		step(&synced, max(count/measureTurns/20, 1), func() error {
+			if err := put(); err != nil {
+				return err
+			}
+			return unix.Fdatasync(file)
+		})
+		if err != nil {
+			return err
+		}
+		if err := unix.Close(file); err != nil {
+			return err
+		}
+		if _, err := theirs.Write(turn); err != nil {
+			return err
+		}
 	}
-	fmt.Printf("write %d untrapped %d synced %d\n", write, untrapped, synced)
+	fmt.Printf("write %d untrapped %d synced %d\n", median(write), median(untrapped), median(synced))
 	return nil
 }
 
-// median runs step so often and returns the median of its duration; prepare is not measured.
-func median(count int, prepare, step func(int) error) (int64, error) {
-	durations := make([]int64, count)
-	for i := range durations {
-		if prepare != nil {
-			if err := prepare(i); err != nil {
-				return 0, err
-			}
-		}
-		begin := time.Now()
-		if err := step(i); err != nil {
-			return 0, err
-		}
-		durations[i] = time.Since(begin).Nanoseconds()
-	}
+func median(durations []int64) int64 {
 	slices.Sort(durations)
-	return durations[count/2], nil
+	return durations[len(durations)/2]
 }
