@@ -200,6 +200,7 @@ func (o *oracle) judge() error {
 		}
 		c.finish()
 	}
+	o.table = partitionCheck{} // what follows reads the record again, and needs the memory
 	if err := o.fragments.resolve(); err != nil {
 		return err
 	}
