@@ -258,6 +258,12 @@ func (r *run) missing(ctx context.Context) (missing []string, settleable bool, e
 			missing = append(missing, name+" to exit")
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(r.services)) {
+		if state := r.services[name].now(); state.restarts && !state.running {
+			missing = append(missing, name+" to be started again")
+			exited = false
+		}
+	}
 	unread := r.unreadLogs()
 	missing = append(missing, unread...)
 	settleable = settleable && exited && len(unread) == 0

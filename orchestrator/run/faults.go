@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/killpoint/killpoint/orchestrator/fault"
 	"github.com/killpoint/killpoint/orchestrator/history"
@@ -20,6 +21,8 @@ type plannedFault struct {
 	fault   fault.Fault
 	target  *service
 	spent   trigger.Spent
+	// repetition is which of its times this is, from 0.
+	repetition int
 
 	mu      sync.Mutex
 	fired   bool
@@ -40,14 +43,14 @@ type injection struct {
 func (r *run) plan() error {
 	for _, planned := range r.scenario.Faults {
 		spent := trigger.Spent{}
-		for range max(planned.Times, 1) {
+		for repetition := range max(planned.Times, 1) {
 			one, err := fault.New(planned)
 			if err != nil {
 				return err
 			}
 			r.planned = append(r.planned, &plannedFault{
 				number: len(r.planned) + 1, planned: planned, fault: one,
-				target: r.services[planned.Service], spent: spent,
+				target: r.services[planned.Service], spent: spent, repetition: repetition,
 			})
 		}
 	}
@@ -59,6 +62,12 @@ func (r *run) plan() error {
 func (r *run) armFaults(ctx context.Context) (*injection, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	i := &injection{run: r, cancel: cancel}
+	for _, s := range r.services {
+		s.restartLater = func(after time.Duration) {
+			s.update(func(now *serviceState) { now.restarts = true })
+			i.working.Go(func() { i.restartExits(ctx, s, after) })
+		}
+	}
 	if len(r.planned) == 0 {
 		return i, nil
 	}
@@ -73,7 +82,11 @@ func (r *run) armFaults(ctx context.Context) (*injection, error) {
 }
 
 func (p *plannedFault) arm(r *run) error {
-	armed, err := trigger.Arm(p.planned.When, p.planned.Service, p.spent, r.recorder)
+	of := trigger.Fault{Number: p.number, Service: p.planned.Service, Spent: p.spent}
+	if p.target.interposer != nil {
+		of.Points = p.target.interposer
+	}
+	armed, err := trigger.Arm(p.planned.When, of, r.recorder)
 	if err != nil {
 		return err
 	}
@@ -100,12 +113,16 @@ func (i *injection) work(ctx context.Context) {
 		p.fired = true
 		p.mu.Unlock()
 		p.target.faulted.Store(true)
-		done, err := p.fault.Inject(ctx, p.target)
+		done, err := p.inject(ctx)
 		if err != nil {
 			i.missed(ctx, p, err)
 			continue
 		}
 		i.run.recorder.Add(history.Event{Kind: history.FaultDone, Service: p.planned.Service, Incarnation: p.target.now().incarnation, Fault: p.number, Text: done})
+		if err := i.run.collectCrash(ctx, p); err != nil && ctx.Err() == nil {
+			i.fail(err)
+			return
+		}
 		i.working.Go(func() { i.heal(ctx, p) })
 	}
 }
@@ -132,7 +149,7 @@ func (i *injection) arm(ctx context.Context, p *plannedFault) bool {
 func (i *injection) heal(ctx context.Context, p *plannedFault) {
 	defer i.run.guard("bring " + p.planned.Service + " back")
 	start := i.run.recorder.Now()
-	healed, err := p.fault.Heal(ctx, p.target)
+	healed, err := p.heal(ctx)
 	i.run.recorder.AddSpan(history.Span{Name: history.SpanFaults, Note: p.planned.String(), Start: start, End: i.run.recorder.Now()})
 	if err != nil {
 		if ctx.Err() == nil {
@@ -144,6 +161,61 @@ func (i *injection) heal(ctx context.Context, p *plannedFault) {
 		i.run.recorder.Add(history.Event{Kind: history.FaultHealed, Service: p.planned.Service, Incarnation: p.target.now().incarnation, Fault: p.number, Text: healed})
 	}
 	i.settle(p)
+}
+
+// holds says whether the program is held at the fault's crash point.
+func (p *plannedFault) holds() bool {
+	return p.planned.When.IsCrashPoint() && !p.planned.Kind.OnCall()
+}
+
+// inject does the fault. A program that is held at a crash point is let go
+// where the fault is one that it must be able to answer, or to outlive.
+func (p *plannedFault) inject(ctx context.Context) (string, error) {
+	if !p.holds() {
+		return p.fault.Inject(ctx, p.target)
+	}
+	switch kind := p.planned.Kind; {
+	case kind == scenario.Kill && p.planned.Signal == "SIGKILL", kind == scenario.Pause:
+		return p.fault.Inject(ctx, p.target)
+	case kind == scenario.Disconnect:
+		done, err := p.fault.Inject(ctx, p.target)
+		return done, errors.Join(err, p.target.interposer.release(ctx))
+	}
+	if err := p.target.interposer.release(ctx); err != nil {
+		return "", err
+	}
+	return p.fault.Inject(ctx, p.target)
+}
+
+// heal brings the service back; a program that was frozen while it was held
+// is let go when it thaws.
+func (p *plannedFault) heal(ctx context.Context) (string, error) {
+	healed, err := p.fault.Heal(ctx, p.target)
+	if err == nil && p.holds() && p.planned.Kind == scenario.Pause {
+		err = p.target.interposer.release(ctx)
+	}
+	return healed, err
+}
+
+// restartExits starts a service again whenever it exits, until the run ends.
+func (i *injection) restartExits(ctx context.Context, s *service, after time.Duration) {
+	defer i.run.guard("restart " + s.spec.Name + " when it exits")
+	for {
+		if s.await(ctx, func(state serviceState) (bool, error) { return !state.running && !state.starting, nil }) != nil {
+			return
+		}
+		select {
+		case <-time.After(after):
+		case <-ctx.Done():
+			return
+		}
+		if err := s.Start(ctx); err != nil {
+			if ctx.Err() == nil {
+				i.fail(fmt.Errorf("restart %s, which had exited: %w", s.spec.Name, err))
+			}
+			return
+		}
+	}
 }
 
 // missed records a fault whose trigger came and that could not be done.
@@ -182,6 +254,11 @@ func (i *injection) failed() error {
 func (i *injection) finish() error {
 	i.cancel()
 	i.working.Wait()
+	for _, s := range i.run.services {
+		if s.interposer != nil {
+			s.interposer.pass()
+		}
+	}
 	for _, p := range i.run.planned {
 		if p.hasFired() {
 			continue

@@ -192,8 +192,14 @@ func (g *group) warn(format string, arguments ...any) {
 
 func (o *Orchestrator) meta(id string, sc *scenario.Scenario) history.Meta {
 	info := o.engine.Info()
+	model := "process-crash"
+	for _, planned := range sc.Faults {
+		if planned.LoseUnsynced != "" {
+			model = "power-loss"
+		}
+	}
 	return history.Meta{
-		RunID: id, Scenario: sc.Name, File: sc.File, Model: "process-crash", Killpoint: o.options.Version,
+		RunID: id, Scenario: sc.Name, File: sc.File, Model: model, Killpoint: o.options.Version,
 		Replay:      "killpoint run " + sc.File,
 		Seed:        sc.Env["SEED"],
 		Engine:      fmt.Sprintf("Docker Engine %s, API %s, %s", info.Engine, info.API, info.StorageDriver),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"github.com/killpoint/killpoint/orchestrator/engine"
 	"github.com/killpoint/killpoint/orchestrator/fault"
 	"github.com/killpoint/killpoint/orchestrator/history"
+	"github.com/killpoint/killpoint/orchestrator/interpose"
 	"github.com/killpoint/killpoint/orchestrator/system"
 )
 
@@ -26,6 +28,10 @@ type service struct {
 	shared bool
 	// hasHealthcheck says whether the engine checks its health.
 	hasHealthcheck bool
+	// interposer is set where crash points are planned for the service.
+	interposer *interposer
+	// restartLater has it started again whenever it exits by itself.
+	restartLater func(after time.Duration)
 	// faulted is set once a planned fault was done to it: that it is down is
 	// then no reason to give up on it.
 	faulted atomic.Bool
@@ -48,7 +54,8 @@ type serviceState struct {
 	exitCode    int
 	followed    int // the newest incarnation whose log was read to its end
 	oom         bool
-	exits       int // how many lives have ended
+	restarts    bool // it is started again when it exits
+	exits       int  // how many lives have ended
 }
 
 func newService(g *group, spec system.Service) *service {
@@ -185,6 +192,16 @@ func (s *service) create(ctx context.Context) error {
 	defer s.recorder.Span(history.SpanContainers, "create "+s.spec.Name)()
 	spec := s.spec
 	spec.Environment = s.environment
+	var entrypoint, command []string
+	if s.interposer != nil {
+		if entrypoint, err = s.interposer.command(image); err != nil {
+			return err
+		}
+		command = []string{}
+		if spec.ReadOnly {
+			spec.Mounts = append(slices.Clip(spec.Mounts), system.Mount{Kind: system.MountVolume, Target: interpose.Directory})
+		}
+	}
 	if err := s.copyBinds(ctx, image.ID); err != nil {
 		return err
 	}
@@ -196,10 +213,15 @@ func (s *service) create(ctx context.Context) error {
 	s.id, err = s.engine.Create(making, engine.ContainerSpec{
 		Name: name, Labels: s.labelsFor(s.spec.Name), Service: spec, Image: image.ID,
 		Networks: s.attachments(), Volumes: s.volumeNames(), Copies: s.copiedBinds(),
-		Publish: s.options.Publish, BindRW: s.options.BindRW,
+		Publish: s.options.Publish, BindRW: s.options.BindRW, Entrypoint: entrypoint, Command: command,
 	})
 	if err != nil {
 		return fmt.Errorf("create container of %s: %w", s.spec.Name, err)
+	}
+	if s.interposer != nil {
+		if err := s.interposer.install(ctx); err != nil {
+			return err
+		}
 	}
 	s.recorder.Add(history.Event{Kind: history.Created, Service: s.spec.Name})
 	s.follow(ctx)
@@ -282,13 +304,30 @@ func (s *service) Start(ctx context.Context) error {
 		return err
 	}
 	defer s.recorder.Span(history.SpanContainers, "start "+s.spec.Name)()
+	if s.interposer != nil {
+		if err := s.interposer.update(ctx, before+1); err != nil {
+			return err
+		}
+	}
 	s.update(func(now *serviceState) { now.starting = true })
 	if err := s.engine.Start(ctx, s.id); err != nil {
 		s.update(func(now *serviceState) { now.starting = false })
 		return s.withTail(ctx, fmt.Errorf("start %s: %w", s.spec.Name, err))
 	}
-	return s.await(ctx, func(state serviceState) (bool, error) { return state.incarnation > before, nil })
+	if err := s.await(ctx, func(state serviceState) (bool, error) { return state.incarnation > before, nil }); err != nil {
+		return err
+	}
+	if s.interposer == nil {
+		return nil
+	}
+	if err := s.interposer.link(ctx); err != nil {
+		return s.withTail(ctx, err)
+	}
+	return nil
 }
+
+// RestartIfExited: see fault.Target.
+func (s *service) RestartIfExited(after time.Duration) { s.restartLater(after) }
 
 // life is the incarnation that a fault would hit.
 func (s serviceState) life() int {

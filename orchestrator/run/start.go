@@ -45,6 +45,9 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if err := r.plan(); err != nil {
 		return err
 	}
+	if err := r.interpose(); err != nil {
+		return err
+	}
 	if r.facts.Broker == nil {
 		return r.create(ctx, own)
 	}

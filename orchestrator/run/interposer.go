@@ -1,0 +1,461 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/killpoint/killpoint/orchestrator/engine"
+	"github.com/killpoint/killpoint/orchestrator/history"
+	"github.com/killpoint/killpoint/orchestrator/interpose"
+	"github.com/killpoint/killpoint/orchestrator/scenario"
+	"github.com/killpoint/killpoint/orchestrator/system"
+	"github.com/killpoint/killpoint/orchestrator/trigger"
+)
+
+// interposer is the interposer in one service's container: the plan that each
+// life is started with, and the link to it while the life lasts. It is what
+// the triggers of crash points see.
+type interposer struct {
+	service *service
+	points  []*pointState // of this service, in the order of the scenario
+
+	mu     sync.Mutex
+	client *interpose.Client
+	over   bool // the run has ended: points are passed by
+	linked sync.WaitGroup
+}
+
+// pointState is one planned crash point and how far it has come.
+type pointState struct {
+	planned *plannedFault
+	follows bool // the fault just before it is a crash point of this service too
+	point   interpose.Point
+	armed   bool // the interposer of this life knows it
+	wanted  bool // it may fire: the fault before it has fired
+	fired   bool
+	at      *history.Point // as it was met
+	seen    int // matching calls in the life that came furthest
+	matches chan trigger.Match
+}
+
+// interpose gives services that crash points are planned for an interposer.
+func (r *run) interpose() error {
+	before := ""
+	for _, p := range r.planned {
+		if !p.planned.When.IsCrashPoint() {
+			before = ""
+			continue
+		}
+		if p.target.interposer == nil {
+			p.target.interposer = &interposer{service: p.target}
+		}
+		point, err := planPoint(p)
+		if err != nil {
+			return err
+		}
+		i := p.target.interposer
+		i.points = append(i.points, &pointState{
+			planned: p, point: point, follows: before == p.planned.Service, matches: make(chan trigger.Match, 1),
+		})
+		before = p.planned.Service
+	}
+	return nil
+}
+
+// planPoint says a planned fault in the interposer's terms.
+func planPoint(p *plannedFault) (interpose.Point, error) {
+	when := p.planned.When
+	point := interpose.Point{
+		ID: strconv.Itoa(p.number), Operation: interpose.Operation(when.Kind), Path: when.Path, Queue: when.Queue,
+		Occurrence: p.occurrence(), Incarnation: when.Incarnation, Timing: interpose.Timing(when.Timing),
+	}
+	if when.Kind == scenario.AMQP {
+		point.Operation = interpose.Operation(when.Method)
+	}
+	if point.Timing == "" {
+		point.Timing = interpose.Before
+	}
+	if when.Keep != "" {
+		keep, err := interpose.ParseKeep(when.Keep)
+		if err != nil {
+			return point, err
+		}
+		point.Timing, point.Keep = interpose.During, keep
+	}
+	switch p.planned.Kind {
+	case scenario.Fail:
+		point.Action, point.Errno = interpose.Fail, p.planned.Errno
+	case scenario.Short:
+		point.Action, point.Bytes = interpose.Short, int64(*p.planned.Bytes)
+	case scenario.Delay:
+		point.Action, point.Wait = interpose.Delay, time.Duration(*p.planned.By)
+	default:
+		point.Action = interpose.Hold
+	}
+	if p.planned.LoseUnsynced != "" {
+		lose, err := planLoss(p.planned.LoseUnsynced)
+		if err != nil {
+			return point, err
+		}
+		point.Lose = lose
+	}
+	return point, nil
+}
+
+// occurrence is which of the matching calls a repetition of a fault is for.
+// A fault that is done to calls takes one after the other. One that ends the
+// life begins to count anew; one that does not goes on where it was.
+func (p *plannedFault) occurrence() int {
+	first := max(p.planned.When.Occurrence, 1)
+	switch {
+	case p.planned.Kind.OnCall():
+		return first + p.repetition
+	case p.planned.Kind == scenario.Pause || p.planned.Kind == scenario.Disconnect:
+		return first * (p.repetition + 1)
+	}
+	return first
+}
+
+// planLoss says which un-synced changes a power cut takes: lose-unsynced says
+// what is lost, the interposer asks what survives.
+func planLoss(text string) (*interpose.Lose, error) {
+	switch text {
+	case "all":
+		return &interpose.Lose{Survive: "none"}, nil
+	case "none":
+		return &interpose.Lose{Survive: "all"}, nil
+	}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("lose-unsynced %q: want all, none or a seed", text)
+	}
+	return &interpose.Lose{Survive: "seed", Seed: seed}, nil
+}
+
+// planID names the interposer's socket; containers that share a network may
+// meet there.
+func (i *interposer) planID() string {
+	id := i.service.group.id + "-" + fileName(i.service.spec.Name)
+	return id[:min(len(id), 64)]
+}
+
+// plan is what the next life is started with: the points that may fire now,
+// and those that follow them without a fault of another service between.
+func (i *interposer) plan(incarnation int) interpose.Plan {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	plan := interpose.Plan{
+		ID: i.planID(), Incarnation: incarnation, AwaitClient: true,
+		Init: i.service.spec.Init != nil && *i.service.spec.Init,
+	}
+	if i.over {
+		return plan
+	}
+	ready := false
+	for _, p := range i.points {
+		if p.armed = false; p.fired {
+			continue
+		}
+		if ready = p.wanted || ready && p.follows; !ready {
+			i.trapLater(&plan, p.point)
+			continue
+		}
+		p.armed = true
+		plan.Points = append(plan.Points, p.point)
+		if p.point.Lose != nil {
+			plan.PowerLoss = &interpose.PowerLoss{Paths: dataPaths(i.service.spec)}
+		}
+	}
+	return plan
+}
+
+// trapLater makes the interposer see the calls of a point that is armed in
+// the middle of a life: what is trapped cannot be changed later.
+func (i *interposer) trapLater(plan *interpose.Plan, point interpose.Point) {
+	if plan.Record == nil {
+		plan.Record = &interpose.Record{}
+	}
+	plan.Record.Operations = append(plan.Record.Operations, point.Operation)
+	if point.Path != "" {
+		plan.Record.Paths = append(plan.Record.Paths, point.Path)
+	}
+	if point.Lose != nil {
+		plan.PowerLoss = &interpose.PowerLoss{Paths: dataPaths(i.service.spec)}
+	}
+}
+
+// dataPaths are the files whose durability counts in a power loss: all that
+// is mounted, since the rest of a container's files does not outlive it.
+func dataPaths(spec system.Service) []string {
+	var paths []string
+	for _, mount := range spec.Mounts {
+		if mount.Kind != system.MountTmpfs && !mount.ReadOnly {
+			paths = append(paths, path.Join(mount.Target, "**"))
+		}
+	}
+	if len(paths) == 0 {
+		return []string{"/**"}
+	}
+	return paths
+}
+
+// install puts the interposer into a container that was just created.
+func (i *interposer) install(ctx context.Context) error {
+	binary, err := interpose.Binary(i.service.engine.Info().Arch)
+	if err != nil {
+		return err
+	}
+	upload, err := interpose.Install(binary, i.plan(1), i.service.spec.ReadOnly)
+	if err != nil {
+		return err
+	}
+	return i.put(ctx, upload)
+}
+
+// update gives the next life its plan.
+func (i *interposer) update(ctx context.Context, incarnation int) error {
+	upload, err := interpose.Update(i.plan(incarnation), i.service.spec.ReadOnly)
+	if err != nil {
+		return err
+	}
+	return i.put(ctx, upload)
+}
+
+func (i *interposer) put(ctx context.Context, upload interpose.Upload) error {
+	if err := i.service.engine.CopyTo(ctx, i.service.id, upload.Path, bytes.NewReader(upload.Tar)); err != nil {
+		return fmt.Errorf("put the interposer into %s: %w", i.service.spec.Name, err)
+	}
+	return nil
+}
+
+// link connects to the interposer of the life that has just begun; its
+// program starts when the link stands. The connection lasts as long as the
+// life.
+func (i *interposer) link(ctx context.Context) error {
+	stream, err := i.service.engine.ExecStream(context.WithoutCancel(ctx), i.service.id, engine.ExecSpec{Command: interpose.ControlCommand(i.planID())})
+	if err != nil {
+		return fmt.Errorf("reach the interposer in %s: %w", i.service.spec.Name, err)
+	}
+	client, err := interpose.NewClient(stream, 0)
+	if err != nil {
+		return fmt.Errorf("reach the interposer in %s: %w", i.service.spec.Name, err)
+	}
+	hello := make(chan error, 1)
+	i.mu.Lock()
+	i.client = client
+	i.mu.Unlock()
+	i.linked.Go(func() {
+		defer i.service.guard("hear the interposer of " + i.service.spec.Name)
+		i.hear(client, hello)
+		client.Close()
+	})
+	select {
+	case err := <-hello:
+		return err
+	case <-ctx.Done():
+		client.Close()
+		return ctx.Err()
+	}
+}
+
+// hear takes the interposer's events in until its life ends.
+func (i *interposer) hear(client *interpose.Client, hello chan<- error) {
+	said := false
+	answer := func(err error) {
+		if !said {
+			said = true
+			hello <- err
+		}
+	}
+	for event := range client.Events() {
+		switch event.Kind {
+		case interpose.Hello, interpose.Started:
+			answer(nil)
+		case interpose.Reached:
+			i.reached(event)
+		case interpose.Coverage:
+			i.service.warn("coverage of %s is incomplete: %s", i.service.spec.Name, event.Message)
+		case interpose.Failed:
+			err := fmt.Errorf("the interposer of %s cannot go on: %s", i.service.spec.Name, event.Message)
+			answer(err)
+			i.service.abort(err)
+		case interpose.Exited:
+			i.count(event.Counts)
+		}
+	}
+	answer(fmt.Errorf("reach the interposer in %s: %w", i.service.spec.Name, errors.Join(client.Err())))
+}
+
+// reached tells the trigger of a point, and records it as the interposer saw
+// it.
+func (i *interposer) reached(event interpose.Event) {
+	number, err := strconv.Atoi(event.Point)
+	if err != nil {
+		return // a point that is no fault's
+	}
+	for _, p := range i.points {
+		if p.planned.number != number {
+			continue
+		}
+		point := historyPoint(event)
+		recorded := i.service.recorder.Add(history.Event{
+			Kind: history.PointReached, Service: i.service.spec.Name, Incarnation: event.Incarnation,
+			Fault: number, Text: point.String(), Point: point,
+		})
+		i.mu.Lock()
+		p.fired, p.at = true, point
+		over := i.over
+		i.mu.Unlock()
+		if over && event.Held {
+			// Nobody waits for it any more; the answer comes as an event.
+			go i.release(context.Background())
+		}
+		select {
+		case p.matches <- trigger.Match{At: recorded.At, Service: i.service.spec.Name, Incarnation: event.Incarnation, Text: point.String()}:
+		default: // a fault that is done several times in a row fires once
+		}
+		return
+	}
+}
+
+func historyPoint(event interpose.Event) *history.Point {
+	point := &history.Point{
+		Operation: string(event.Operation), Call: event.Call, Path: event.Path, Other: event.Other, Queue: event.Queue,
+		Occurrence: event.Occurrence, Timing: string(event.Timing), Size: event.Size, Offset: event.Offset, Kept: event.Kept,
+		Action: string(event.Action), Inexact: event.Inexact, Quiesce: event.Quiesce,
+	}
+	lost := map[int64]bool{}
+	for _, id := range event.Lost {
+		lost[id] = true
+	}
+	for _, change := range event.Unsynced {
+		point.Unsynced = append(point.Unsynced, history.Unsynced{
+			Operation: string(change.Operation), Path: change.Path, Other: change.Other,
+			Offset: change.Offset, Size: change.Size, Lost: lost[change.ID],
+		})
+	}
+	return point
+}
+
+func (i *interposer) count(counts map[string]int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, p := range i.points {
+		p.seen = max(p.seen, counts[p.point.ID])
+	}
+}
+
+// Arm lets the program come to the point: in this life, when it has begun,
+// and else in the next.
+func (i *interposer) Arm(number int) error {
+	i.mu.Lock()
+	client := i.client
+	var found *pointState
+	for _, p := range i.points {
+		if p.planned.number == number {
+			found = p
+		}
+	}
+	if found == nil {
+		i.mu.Unlock()
+		return fmt.Errorf("arm crash point of fault %d: %s has no such point", number, i.service.spec.Name)
+	}
+	found.wanted = true
+	known := found.armed
+	found.armed = true
+	i.mu.Unlock()
+	if known || client == nil || client.Err() != nil {
+		return nil // it is in the plan of this life, or will be in the next one's
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), armTime)
+	defer cancel()
+	if err := client.Arm(ctx, found.point); err != nil && !errors.Is(err, interpose.ErrDetached) {
+		return fmt.Errorf("arm crash point of fault %d: %w", number, err)
+	}
+	return nil
+}
+
+// armTime is the longest that an interposer may take to answer.
+const armTime = 10 * time.Second
+
+// Reached: see trigger.Points.
+func (i *interposer) Reached(number int) <-chan trigger.Match {
+	for _, p := range i.points {
+		if p.planned.number == number {
+			return p.matches
+		}
+	}
+	return nil
+}
+
+// Seen: see trigger.Points.
+func (i *interposer) Seen(number int) string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, p := range i.points {
+		if p.planned.number == number {
+			if p.seen == 0 {
+				return "its crash point was not reached"
+			}
+			return fmt.Sprintf("its crash point was not reached: %d of %d matching calls had come in one life", p.seen, p.point.Occurrence)
+		}
+	}
+	return ""
+}
+
+// met is the crash point of a fault as the program came to it.
+func (i *interposer) met(number int) *history.Point {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, p := range i.points {
+		if p.planned.number == number {
+			return p.at
+		}
+	}
+	return nil
+}
+
+// pass lets the program pass by every point from now on.
+func (i *interposer) pass() {
+	i.mu.Lock()
+	i.over = true
+	i.mu.Unlock()
+}
+
+// release lets a held program go on; a fault that leaves it alive needs it.
+func (i *interposer) release(ctx context.Context) error {
+	i.mu.Lock()
+	client := i.client
+	i.mu.Unlock()
+	if client == nil {
+		return nil
+	}
+	err := client.Release(ctx)
+	if errors.Is(err, interpose.ErrDetached) {
+		return nil // it is dead
+	}
+	return err
+}
+
+// command is what the container runs in place of its own: the interposer,
+// with the entrypoint and command of the compose file, else of the image.
+func (i *interposer) command(image engine.Image) ([]string, error) {
+	spec := i.service.spec
+	entrypoint, command := spec.Entrypoint, spec.Command
+	if entrypoint == nil {
+		entrypoint = image.Entrypoint
+		if command == nil {
+			command = image.Command
+		}
+	}
+	if len(entrypoint)+len(command) == 0 {
+		return nil, fmt.Errorf("put the interposer before the command of %s: neither its image nor the compose file says what it runs", spec.Name)
+	}
+	return interpose.Command(entrypoint, command), nil
+}
