@@ -6,6 +6,12 @@ import (
 	"os"
 
 	"github.com/killpoint/killpoint/orchestrator/cli"
+	"github.com/killpoint/killpoint/orchestrator/interpose/supervisor"
 )
 
-func main() { os.Exit(cli.Main()) }
+func main() {
+	if supervisor.Invoked(os.Args) {
+		os.Exit(supervisor.Main(os.Args[1:], os.Stdin, os.Stdout))
+	}
+	os.Exit(cli.Main())
+}

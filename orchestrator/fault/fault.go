@@ -29,6 +29,9 @@ type Target interface {
 	Unpause(ctx context.Context) error
 	Disconnect(ctx context.Context) error
 	Reconnect(ctx context.Context) error
+	// RestartIfExited has the service started again, this long after it was
+	// down, whenever it exits by itself from now on.
+	RestartIfExited(after time.Duration)
 }
 
 // ErrNotRunning says that a fault came for a service that was already down.
@@ -57,6 +60,8 @@ func New(planned scenario.Fault) (Fault, error) {
 		return &pause{lasts: *planned.For}, nil
 	case scenario.Disconnect:
 		return &disconnect{lasts: *planned.For}, nil
+	case scenario.Fail, scenario.Short, scenario.Delay:
+		return newInPlace(planned), nil
 	}
 	return nil, fmt.Errorf("prepare fault %q: no such kind", planned.Kind)
 }

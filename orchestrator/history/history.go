@@ -18,28 +18,29 @@ type Kind string
 // The kinds of event. Which fields of an Event each one sets is said beside
 // it; At and Kind are always set.
 const (
-	Phase        Kind = "phase"        // Text: a phase of the run began (see Span for how long it took)
-	Created      Kind = "created"      // Service
-	Started      Kind = "started"      // Service, Incarnation
-	Healthy      Kind = "healthy"      // Service, Incarnation
-	Log          Kind = "log"          // Service, Incarnation, Stream, Text: one line, without its newline
-	Exited       Kind = "exited"       // Service, Incarnation, Code; Text names the signal or the OOM killer where known
-	FaultArmed   Kind = "fault-armed"  // Service, Fault, Text: the trigger in words
-	FaultFired   Kind = "fault-fired"  // Service, Incarnation, Fault, Text: what matched; the moment at which the trigger came
-	FaultDone    Kind = "fault-done"   // Service, Incarnation, Fault, Text: what was done; the moment at which it had taken effect
-	FaultHealed  Kind = "fault-healed" // Service, Incarnation, Fault, Text: the service is back: started, unpaused or connected again
-	FaultMissed  Kind = "fault-missed" // Service, Fault, Text: the run ended before the trigger came, or the fault could not be done
-	QueueDepth   Kind = "queue-depth"  // Queue, Ready, Unacked: as the broker itself counted them
-	Collected    Kind = "collected"    // Service, Text: the path; the content is in Files
-	CommandRan   Kind = "command-ran"  // Service, Code, Text: the command; Stdout and Stderr; Expect: index of the expectation
-	AllDone      Kind = "all-done"     // everything expected was there and the queues were drained
-	Settled      Kind = "settled"      // drained, but not everything was there, and nothing happened for the settle time
-	TimedOut     Kind = "timed-out"    // Text: what was still awaited
-	Interrupted  Kind = "interrupted"  // the person ended the run
-	Trouble      Kind = "trouble"      // Text: Docker, broker, image or disk trouble: the run is broken
-	Warning      Kind = "warning"      // Text: something that the reader of the result must know
-	Removed      Kind = "removed"      // everything that the run created is gone
-	Unremoved    Kind = "unremoved"    // Text: a thing that could not be removed, by name
+	Phase        Kind = "phase"         // Text: a phase of the run began (see Span for how long it took)
+	Created      Kind = "created"       // Service
+	Started      Kind = "started"       // Service, Incarnation
+	Healthy      Kind = "healthy"       // Service, Incarnation
+	Log          Kind = "log"           // Service, Incarnation, Stream, Text: one line, without its newline
+	Exited       Kind = "exited"        // Service, Incarnation, Code; Text names the signal or the OOM killer where known
+	FaultArmed   Kind = "fault-armed"   // Service, Fault, Text: the trigger in words
+	PointReached Kind = "point-reached" // Service, Incarnation, Fault, Point; Text: Point in words; a program is held at a crash point
+	FaultFired   Kind = "fault-fired"   // Service, Incarnation, Fault, Text: what matched; the moment at which the trigger came
+	FaultDone    Kind = "fault-done"    // Service, Incarnation, Fault, Text: what was done; the moment at which it had taken effect
+	FaultHealed  Kind = "fault-healed"  // Service, Incarnation, Fault, Text: the service is back: started, unpaused or connected again
+	FaultMissed  Kind = "fault-missed"  // Service, Fault, Text: the run ended before the trigger came, or the fault could not be done
+	QueueDepth   Kind = "queue-depth"   // Queue, Ready, Unacked: as the broker itself counted them
+	Collected    Kind = "collected"     // Service, Text: the path; the content is in Files
+	CommandRan   Kind = "command-ran"   // Service, Code, Text: the command; Stdout and Stderr; Expect: index of the expectation
+	AllDone      Kind = "all-done"      // everything expected was there and the queues were drained
+	Settled      Kind = "settled"       // drained, but not everything was there, and nothing happened for the settle time
+	TimedOut     Kind = "timed-out"     // Text: what was still awaited
+	Interrupted  Kind = "interrupted"   // the person ended the run
+	Trouble      Kind = "trouble"       // Text: Docker, broker, image or disk trouble: the run is broken
+	Warning      Kind = "warning"       // Text: something that the reader of the result must know
+	Removed      Kind = "removed"       // everything that the run created is gone
+	Unremoved    Kind = "unremoved"     // Text: a thing that could not be removed, by name
 	CheckStarted Kind = "check-started"
 )
 
@@ -64,6 +65,7 @@ type Event struct {
 	Stdout  string `json:"stdout,omitempty"`
 	Stderr  string `json:"stderr,omitempty"`
 	Expect  int    `json:"expect,omitempty"` // index of the expectation, from 0
+	Point   *Point `json:"point,omitempty"`
 }
 
 // Span is a stretch of a run's time and what it was spent on. Spans may
@@ -92,6 +94,7 @@ type Stage string
 
 // The stages at which files are collected.
 const (
+	AtCrash      Stage = "crash"         // the file of a crash point, when the service was dead and not yet started again
 	AtEnd        Stage = "end"           // when the run had ended
 	BeforeStable Stage = "before-stable" // before the further restart of a stable expectation
 	AfterStable  Stage = "after-stable"  // after it

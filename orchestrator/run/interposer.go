@@ -40,7 +40,7 @@ type pointState struct {
 	wanted  bool // it may fire: the fault before it has fired
 	fired   bool
 	at      *history.Point // as it was met
-	seen    int // matching calls in the life that came furthest
+	seen    int            // matching calls in the life that came furthest
 	matches chan trigger.Match
 }
 

@@ -39,15 +39,26 @@ type Armed interface {
 // matches in each incarnation that must not count again.
 type Spent map[int]int
 
-// Arm starts watching for the trigger of a fault that is done to target.
-// Spent belongs to that fault and is kept by the caller between its
-// repetitions.
-func Arm(when scenario.When, target string, spent Spent, recorder *history.Recorder) (Armed, error) {
-	switch when.Kind {
-	case scenario.After:
-		return armAfter(when, target, recorder), nil
-	case scenario.Log:
-		return armLog(when, target, spent, recorder), nil
+// Fault is what a trigger must know of the fault that it is for.
+type Fault struct {
+	Number  int // as in the history
+	Service string
+	// Spent is kept by the caller between the repetitions of one fault.
+	Spent Spent
+	// Points is the interposer of the service; nil where no crash point is
+	// planned for it.
+	Points Points
+}
+
+// Arm starts watching for the trigger of a fault.
+func Arm(when scenario.When, of Fault, recorder *history.Recorder) (Armed, error) {
+	switch {
+	case when.Kind == scenario.After:
+		return armAfter(when, of.Service, recorder), nil
+	case when.Kind == scenario.Log:
+		return armLog(when, of.Service, of.Spent, recorder), nil
+	case when.IsCrashPoint() && of.Points != nil:
+		return armCrashPoint(of.Points, of.Number)
 	}
 	return nil, fmt.Errorf("arm trigger %q: no such kind", when.Kind)
 }

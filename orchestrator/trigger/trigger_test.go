@@ -21,7 +21,7 @@ func say(recorder *history.Recorder, service string, incarnation, n int, text st
 
 func arm(t *testing.T, when scenario.When, spent trigger.Spent, recorder *history.Recorder) trigger.Armed {
 	t.Helper()
-	armed, err := trigger.Arm(when, "worker-2", spent, recorder)
+	armed, err := trigger.Arm(when, trigger.Fault{Number: 1, Service: "worker-2", Spent: spent}, recorder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,11 +156,54 @@ func TestEveryKindOfTriggerCanBeArmed(t *testing.T) {
 	second := scenario.Duration(time.Second)
 	for _, kind := range scenario.TriggerKinds {
 		when := scenario.When{Kind: scenario.TriggerKind(kind.Name), After: &second, Log: "x", Occurrence: 1}
-		armed, err := trigger.Arm(when, "worker-2", trigger.Spent{}, history.NewRecorder(history.Meta{}, t.TempDir()))
+		of := trigger.Fault{Number: 1, Service: "worker-2", Spent: trigger.Spent{}, Points: &points{}}
+		armed, err := trigger.Arm(when, of, history.NewRecorder(history.Meta{}, t.TempDir()))
 		if err != nil {
 			t.Errorf("%s: %v", kind.Name, err)
 			continue
 		}
 		armed.Disarm()
+	}
+}
+
+// points is an interposer whose program reaches point 1 when it is told to.
+type points struct {
+	armed   []int
+	reached chan trigger.Match
+}
+
+func (p *points) Arm(number int) error {
+	p.armed = append(p.armed, number)
+	return nil
+}
+func (p *points) Reached(int) <-chan trigger.Match { return p.reached }
+func (p *points) Seen(int) string                  { return "2 of 7 calls" }
+
+func TestCrashPointComesWhenTheInterposerSaysSo(t *testing.T) {
+	interposer := &points{reached: make(chan trigger.Match, 1)}
+	when := scenario.When{Kind: scenario.Write, Path: "/data/*.csv", Occurrence: 7}
+	armed, err := trigger.Arm(when, trigger.Fault{Number: 3, Service: "worker-2", Points: interposer}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(interposer.armed) != 1 || interposer.armed[0] != 3 {
+		t.Errorf("armed %v, want fault 3", interposer.armed)
+	}
+	if _, came := due(armed); came {
+		t.Error("came before the program was there")
+	}
+	if armed.Seen() != "2 of 7 calls" {
+		t.Errorf("Seen() = %q, want the interposer's words", armed.Seen())
+	}
+	interposer.reached <- trigger.Match{Service: "worker-2", Incarnation: 2, Text: "held"}
+	if match, err := armed.Wait(t.Context()); err != nil || match.Incarnation != 2 {
+		t.Errorf("got %+v, %v; want the interposer's match", match, err)
+	}
+}
+
+func TestCrashPointNeedsAnInterposer(t *testing.T) {
+	when := scenario.When{Kind: scenario.Write, Path: "/data/*.csv", Occurrence: 7}
+	if _, err := trigger.Arm(when, trigger.Fault{Number: 3, Service: "worker-2"}, nil); err == nil {
+		t.Error("armed a crash point of a service that has no interposer")
 	}
 }
