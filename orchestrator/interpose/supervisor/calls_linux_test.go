@@ -110,3 +110,17 @@ func TestSymbolicLinksInAPatternAreFollowed(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestRecordedOperationsArriveWhileTheProgramRuns(t *testing.T) {
+	file := t.TempDir() + "/file"
+	plan := newPlan()
+	plan.Record = &interpose.Record{Operations: []interpose.Operation{interpose.Write}, Paths: []string{file}}
+	p := start(t, plan, "sh", "-c", "until [ -e $0.go ]; do :; done; echo x > $0; exec sleep 100", file)
+	p.await(interpose.Started)
+	if err := os.WriteFile(file+".go", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if event := p.await(interpose.Op); event.Path != file {
+		t.Errorf("unexpected event %+v", event)
+	}
+}

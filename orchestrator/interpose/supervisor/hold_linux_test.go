@@ -1,10 +1,15 @@
 package supervisor_test
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/killpoint/killpoint/orchestrator/interpose"
 )
@@ -228,5 +233,42 @@ func TestManyShortLivedProcessesAreCounted(t *testing.T) {
 	p.kill()
 	if got := len(contents(t, path)); got != 2*389 {
 		t.Errorf("%d bytes, want %d", got, 2*389)
+	}
+}
+
+func TestAWriteToAFullPipeIsCompleteWhenItIsHeldAfter(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	const size = 40_000 // of which a pipe takes one and a half
+	p := start(t, newPlan(hold(interpose.Write, pipe, 2, interpose.After)), "dd", "if=/dev/zero", "of="+pipe, "count=3", "bs="+strconv.Itoa(size))
+	fill := func() int {
+		n, err := unix.IoctlGetInt(int(reader.Fd()), unix.TIOCINQ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	waitFor(t, "the first write is there", func() bool { return fill() >= size })
+	p.await(interpose.Started)
+	select {
+	case event := <-p.client.Events():
+		t.Fatalf("held before there is room: %+v", event)
+	case <-time.After(100 * time.Millisecond):
+	}
+	if _, err := io.ReadFull(reader, make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	if event := p.await(interpose.Reached); event.Inexact != "" {
+		t.Errorf("unexpected event %+v", event)
+	}
+	if got := fill(); got != size {
+		t.Errorf("%d bytes of the second write are there, want %d", got, size)
 	}
 }
