@@ -443,6 +443,19 @@ func (i *interposer) release(ctx context.Context) error {
 	return err
 }
 
+// capabilities are what the container must be given on top of its own:
+// another process's sockets, and what a short read left in a file, can only
+// be reached through a copy of its descriptor.
+func (i *interposer) capabilities() []string {
+	for _, p := range i.points {
+		if p.point.Operation.AMQP() || p.point.Operation == interpose.Read && p.point.Action == interpose.Short {
+			i.service.warn("%s was given the capability SYS_PTRACE: its crash points on sockets and short reads need it", i.service.spec.Name)
+			return []string{"SYS_PTRACE"}
+		}
+	}
+	return nil
+}
+
 // command is what the container runs in place of its own: the interposer,
 // with the entrypoint and command of the compose file, else of the image.
 func (i *interposer) command(image engine.Image) ([]string, error) {

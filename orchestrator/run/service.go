@@ -192,12 +192,12 @@ func (s *service) create(ctx context.Context) error {
 	defer s.recorder.Span(history.SpanContainers, "create "+s.spec.Name)()
 	spec := s.spec
 	spec.Environment = s.environment
-	var entrypoint, command []string
+	var entrypoint, command, capabilities []string
 	if s.interposer != nil {
 		if entrypoint, err = s.interposer.command(image); err != nil {
 			return err
 		}
-		command = []string{}
+		command, capabilities = []string{}, s.interposer.capabilities()
 		if spec.ReadOnly {
 			spec.Mounts = append(slices.Clip(spec.Mounts), system.Mount{Kind: system.MountVolume, Target: interpose.Directory})
 		}
@@ -213,7 +213,7 @@ func (s *service) create(ctx context.Context) error {
 	s.id, err = s.engine.Create(making, engine.ContainerSpec{
 		Name: name, Labels: s.labelsFor(s.spec.Name), Service: spec, Image: image.ID,
 		Networks: s.attachments(), Volumes: s.volumeNames(), Copies: s.copiedBinds(),
-		Publish: s.options.Publish, BindRW: s.options.BindRW, Entrypoint: entrypoint, Command: command,
+		Publish: s.options.Publish, BindRW: s.options.BindRW, Entrypoint: entrypoint, Command: command, CapAdd: capabilities,
 	})
 	if err != nil {
 		return fmt.Errorf("create container of %s: %w", s.spec.Name, err)
