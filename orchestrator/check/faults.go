@@ -186,6 +186,9 @@ func firedElsewhere(seen *evidence, fault plannedFault, happened faultEvents, be
 	if fired.Service != "" && fired.Service != fault.Service {
 		return fmt.Sprintf("was done to %s", fired.Service)
 	}
+	if fault.When.IsCrashPoint() {
+		return metElsewhere(seen.history, fault)
+	}
 	switch fault.When.Kind {
 	case scenario.Log:
 		wanted := max(1, fault.When.Occurrence)
@@ -270,6 +273,9 @@ func tooLate(seen *evidence, fault plannedFault, happened faultEvents) string {
 }
 
 func takesEffectAtOnce(fault plannedFault) bool {
+	if fault.When.IsCrashPoint() {
+		return false // the program was held from the moment that the fault fired
+	}
 	switch fault.Kind {
 	case scenario.Kill:
 		return isKillSignal(fault.Signal)
