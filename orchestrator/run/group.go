@@ -184,11 +184,11 @@ func (g *group) remove(ctx context.Context) {
 	removing := errgroup.Group{}
 	removing.SetLimit(parallelCalls)
 	for _, container := range made.Containers {
-		removing.Go(func() error {
+		removing.Go(safely("remove container "+container.Name, func() error {
 			one := engine.Things{Containers: []engine.Thing{container}}
 			_, err := removeThings(ctx, g.engine, one, func(map[string]string) bool { return true })
 			return err
-		})
+		}))
 	}
 	err := removing.Wait()
 	g.watching()

@@ -111,10 +111,11 @@ func stateOf(label string) state {
 // host, alive or not. What a living one of this host uses is never touched.
 // It names what it removed.
 func Sweep(ctx context.Context, e *engine.Engine, all bool) ([]string, error) {
-	return sweep(ctx, e, func(owner state, _ bool) bool {
-		return owner == dead || all && owner == elsewhere
-	})
+	return sweep(ctx, e, func(owner state, _ bool) bool { return abandoned(owner, all) })
 }
+
+// abandoned says whether Sweep takes what belongs to such an owner.
+func abandoned(owner state, all bool) bool { return owner == dead || all && owner == elsewhere }
 
 // sweepCrashed is what a new run does by itself: it leaves alone what was
 // kept on purpose.

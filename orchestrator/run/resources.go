@@ -106,12 +106,11 @@ func (s *service) copyBinds(ctx context.Context, image string) error {
 		if err := s.engine.CreateVolume(making, name, system.Volume{Name: name}, s.labels); err != nil {
 			return fmt.Errorf("create volume for the copy of %s: %w", mount.Source, err)
 		}
-		// A copy can take long, and is cut short with the run.
 		fill := engine.FillSpec{Volume: name, Source: mount.Source, Image: image, Name: name + "-fill", Labels: s.labels}
-		if _, err := s.making(ctx, &s.made.Containers, fill.Name); err != nil {
+		if making, err = s.making(ctx, &s.made.Containers, fill.Name); err != nil {
 			return err
 		}
-		if err := s.engine.FillVolume(ctx, fill); err != nil {
+		if err := s.engine.FillVolume(making, fill); err != nil {
 			return fmt.Errorf("copy %s, which %s mounts: %w", mount.Source, s.spec.Name, err)
 		}
 		s.group.mu.Lock()
