@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
@@ -11,19 +10,20 @@ import (
 )
 
 // What a child process is told: a scenario to run, on which host it is, what
-// image to use and whether to keep the containers.
+// image to use, where to write and whether to keep the containers.
 const (
 	childScenario = "KPR_SCENARIO"
 	childHost     = "KPR_HOST"
 	childImage    = "KPR_IMAGE"
+	childDir      = "KPR_DIR"
 	childKeep     = "KPR_KEEP"
 )
 
 // beChild is an orchestrator in a process of its own, to be killed. It says
-// its run's id when its containers are up, and again when the run has ended.
-func beChild() (err error) {
+// by what name its things are labelled, and when its containers are up.
+func beChild() error {
 	ctx := context.Background()
-	sc, sys, err := load(os.Getenv(childScenario), os.Getenv(childImage))
+	sc, sys, err := load(os.Getenv(childScenario), os.Getenv(childImage), os.Environ()...)
 	if err != nil {
 		return err
 	}
@@ -32,12 +32,7 @@ func beChild() (err error) {
 		return err
 	}
 	defer e.Close()
-	dir, err := os.MkdirTemp("", "kpr-child-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	o, err := New(ctx, Options{Engine: e, Dir: dir, Keep: os.Getenv(childKeep) != "", OnEvent: func(_ string, event history.Event) {
+	o, err := New(ctx, Options{Engine: e, Dir: os.Getenv(childDir), Keep: os.Getenv(childKeep) != "", OnEvent: func(_ string, event history.Event) {
 		if event.Kind == history.Phase && event.Text == "running" {
 			fmt.Println("up")
 		}
@@ -45,7 +40,7 @@ func beChild() (err error) {
 	if err != nil {
 		return err
 	}
-	h := o.Run(ctx, sc, sys)
-	fmt.Println("ended", h.Meta.RunID)
+	fmt.Println("owner", o.owner.name)
+	o.Run(ctx, sc, sys)
 	return o.Close(ctx)
 }

@@ -148,14 +148,21 @@ func mustLoad(t *testing.T, file string, variables ...string) (*scenario.Scenari
 	return sc, sys
 }
 
-// open makes an orchestrator that is closed when the test has ended.
-func open(t *testing.T, ctx context.Context, options Options) *Orchestrator {
+// unclosed makes an orchestrator that the test itself closes.
+func unclosed(t *testing.T, ctx context.Context, options Options) *Orchestrator {
 	t.Helper()
 	options.Engine, options.Dir = testEngine, t.TempDir()
 	o, err := New(ctx, options)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return o
+}
+
+// open makes an orchestrator that is closed when the test has ended.
+func open(t *testing.T, ctx context.Context, options Options) *Orchestrator {
+	t.Helper()
+	o := unclosed(t, ctx, options)
 	t.Cleanup(func() {
 		if err := o.Close(context.Background()); err != nil {
 			t.Error(err)
