@@ -11,14 +11,18 @@ COMPOSE := $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 
 .PHONY: help
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make chaos SCENARIO=restart   runs one scenario; without SCENARIO, all of them"
 	@echo "  (make itself ends with 2 whatever killpoint ended with; bin/killpoint run tells 1, 3 and 4 apart)"
 
 .PHONY: build
-build: ## build bin/killpoint
+build: ## build bin/killpoint, and the interposer that it puts into containers
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/killpoint ./orchestrator
+	@for arch in amd64 arm64; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags='-s -w' \
+			-o bin/killpoint-interposer-linux-$$arch ./orchestrator/interpose/cmd/interposer || exit 1; \
+	done
 
 .PHONY: images
 images: ## build the examples' images, the broker's too where no registry answers
@@ -45,6 +49,14 @@ down: ## stop the example pipeline and remove its data
 .PHONY: test
 test: build images ## run every test, with the race detector, on real Docker and RabbitMQ
 	@$(GO) test -race ./...
+
+.PHONY: exactness
+exactness: ## kill programs at 1,000 planned bytes and count how many end there
+	@$(GO) test ./orchestrator/interpose/supervisor -count 1 -timeout 60m -run TestExactness -exact-kills 1000 -exact-containers 100 -v
+
+.PHONY: bench-interpose
+bench-interpose: ## print what a trapped call costs, beside the same program without the interposer
+	@$(GO) test ./orchestrator/interpose/supervisor -count 1 -timeout 60m -run TestCost -cost-writes 200000 -v
 
 .PHONY: lint
 lint: ## check formatting, go vet, staticcheck and go.mod

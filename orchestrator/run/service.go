@@ -198,6 +198,7 @@ func (s *service) create(ctx context.Context) error {
 			return err
 		}
 		command, capabilities = []string{}, s.interposer.capabilities()
+		spec.Init = nil // the interposer is the first process, and acts as an init where one was asked for
 		if spec.ReadOnly {
 			spec.Mounts = append(slices.Clip(spec.Mounts), system.Mount{Kind: system.MountVolume, Target: interpose.Directory})
 		}
