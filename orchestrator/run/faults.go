@@ -83,6 +83,13 @@ func (r *run) armFaults(ctx context.Context) (*injection, error) {
 
 func (p *plannedFault) arm(r *run) error {
 	of := trigger.Fault{Number: p.number, Service: p.planned.Service, Spent: p.spent}
+	watched := p.target
+	if other := r.services[p.planned.When.Service]; other != nil {
+		watched = other
+	}
+	if state := watched.now(); !state.running && !state.starting {
+		of.Over = state.incarnation
+	}
 	if p.target.interposer != nil {
 		of.Points = p.target.interposer
 	}

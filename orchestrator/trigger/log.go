@@ -18,6 +18,7 @@ type logLine struct {
 	when    scenario.When
 	service string
 	spent   Spent
+	over    int
 	matched chan Match
 	stop    func()
 
@@ -28,10 +29,10 @@ type logLine struct {
 	last   int // the newest incarnation with a match
 }
 
-func armLog(when scenario.When, target string, spent Spent, recorder *history.Recorder) *logLine {
-	armed := &logLine{when: when, service: when.Service, spent: spent, matched: make(chan Match, 1), counts: map[int]int{}}
+func armLog(when scenario.When, of Fault, recorder *history.Recorder) *logLine {
+	armed := &logLine{when: when, service: when.Service, spent: of.Spent, over: of.Over, matched: make(chan Match, 1), counts: map[int]int{}}
 	if armed.service == "" {
-		armed.service = target
+		armed.service = of.Service
 	}
 	// No event can come between the replay of the past and the first live
 	// one: Watch holds the recorder's lock, and goLive is its last word.
@@ -53,7 +54,7 @@ func (l *logLine) see(event history.Event) {
 	defer l.mu.Unlock()
 	l.counts[event.Incarnation]++
 	l.last = event.Incarnation
-	if !l.live || l.done || (l.when.Incarnation != 0 && l.when.Incarnation != event.Incarnation) {
+	if !l.live || l.done || event.Incarnation <= l.over || (l.when.Incarnation != 0 && l.when.Incarnation != event.Incarnation) {
 		return
 	}
 	if l.counts[event.Incarnation]-l.spent[event.Incarnation] != l.when.Occurrence {

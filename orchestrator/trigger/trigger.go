@@ -45,6 +45,9 @@ type Fault struct {
 	Service string
 	// Spent is kept by the caller between the repetitions of one fault.
 	Spent Spent
+	// Over is the newest life of the watched service that has ended. What it
+	// had logged may still be on its way, and comes too late.
+	Over int
 	// Points is the interposer of the service; nil where no crash point is
 	// planned for it.
 	Points Points
@@ -56,7 +59,7 @@ func Arm(when scenario.When, of Fault, recorder *history.Recorder) (Armed, error
 	case when.Kind == scenario.After:
 		return armAfter(when, of.Service, recorder), nil
 	case when.Kind == scenario.Log:
-		return armLog(when, of.Service, of.Spent, recorder), nil
+		return armLog(when, of, recorder), nil
 	case when.IsCrashPoint() && of.Points != nil:
 		return armCrashPoint(of.Points, of.Number)
 	}

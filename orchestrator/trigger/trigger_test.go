@@ -105,6 +105,31 @@ func TestLogWaitsForItsIncarnation(t *testing.T) {
 	}
 }
 
+// The last lines of a life may be read after its death: a fault that waits for
+// the next life must not be done for them.
+func TestLogPassesOverTheLateLinesOfALifeThatHasEnded(t *testing.T) {
+	recorder := history.NewRecorder(history.Meta{}, t.TempDir())
+	spent := trigger.Spent{}
+	first := arm(t, wrote(3, 0), spent, recorder)
+	say(recorder, "worker-2", 1, 3, "Wrote")
+	if _, came := due(first); !came {
+		t.Fatal("the first repetition did not come")
+	}
+	second, err := trigger.Arm(wrote(3, 0), trigger.Fault{Number: 2, Service: "worker-2", Spent: spent, Over: 1}, recorder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Disarm()
+	say(recorder, "worker-2", 1, 5, "Wrote")
+	if match, came := due(second); came {
+		t.Fatalf("came for %+v, of a life that had ended", match)
+	}
+	say(recorder, "worker-2", 2, 3, "Wrote")
+	if match, came := due(second); !came || match.Incarnation != 2 {
+		t.Fatalf("got %+v, %v; want the third line of incarnation 2", match, came)
+	}
+}
+
 func TestLogRepetitionsOfOneFaultDoNotCountTheSameLines(t *testing.T) {
 	recorder := history.NewRecorder(history.Meta{}, t.TempDir())
 	spent := trigger.Spent{}
