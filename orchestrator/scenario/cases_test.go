@@ -80,7 +80,7 @@ func runCases(t *testing.T, path string, judge func(t *testing.T, test testCase)
 // TestRefused holds every message of Parse: the place, the text, the line
 // and the hint. Each file is one theme.
 func TestRefused(t *testing.T) {
-	for _, theme := range []string{"syntax", "keys", "values", "rules", "facts"} {
+	for _, theme := range []string{"syntax", "keys", "values", "rules", "facts", "points"} {
 		t.Run(theme, func(t *testing.T) {
 			runCases(t, filepath.Join("testdata", theme+".txt"), func(t *testing.T, test testCase) string {
 				_, problems := ParseBytes("s.yaml", []byte(test.input))

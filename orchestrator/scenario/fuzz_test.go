@@ -13,7 +13,7 @@ func FuzzParse(f *testing.F) {
 	for _, text := range goodScenarios(f) {
 		f.Add([]byte(text))
 	}
-	for _, theme := range []string{"syntax", "keys", "values", "rules", "facts"} {
+	for _, theme := range []string{"syntax", "keys", "values", "rules", "facts", "points"} {
 		for _, test := range readCases(f, filepath.Join("testdata", theme+".txt")) {
 			f.Add([]byte(test.input))
 		}

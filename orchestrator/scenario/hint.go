@@ -105,6 +105,19 @@ func unknownHint(key string, in *shape, kinds []Kind) string {
 	return "it takes " + conjoin(taken, "and")
 }
 
+// strayHint says what to do about a key that another kind takes.
+func strayHint(key string, kind Kind) string {
+	switch {
+	case key == "service" && kind.Group == pointGroup:
+		return "leave it out: a crash point is in the service that the fault is done to"
+	case key == "keep" && kind.Group == pointGroup:
+		return "only a write can be torn: write timing: before or after"
+	case key == "bytes" && kind.Name == string(Kill):
+		return "for a write that is torn by the kill, write keep in its trigger"
+	}
+	return "leave it out"
+}
+
 // homesOf gives the mappings that have a key, by name.
 func homesOf(key string) []string {
 	var homes []string

@@ -67,6 +67,9 @@ type Kind struct {
 	Keys     []string
 	Required []string
 	Example  string
+	// Group names the kinds that belong together, in the plural; where all of
+	// them take a key, messages and the reference name the group.
+	Group string
 }
 
 // takes says whether key may stand beside the kind's own.
@@ -130,50 +133,53 @@ var TriggerKinds = []Kind{
 	},
 	{
 		Name: string(Write), Doc: "data into a file, by any call that does it; with keep, in the middle of it",
-		Into: "Path", Keys: append([]string{"keep"}, pointKeys...),
+		Into: "Path", Group: pointGroup, Keys: append([]string{"keep"}, pointKeys...),
 		Example: "{write: /data/*.csv, occurrence: 7, keep: half, incarnation: 2}",
 	},
 	{
 		Name: string(Fsync), Doc: "fsync or fdatasync of a file or a directory",
-		Into: "Path", Keys: pointKeys,
+		Into: "Path", Group: pointGroup, Keys: pointKeys,
 		Example: "{fsync: /data/journal, occurrence: 1, timing: before}",
 	},
 	{
 		Name: string(Rename), Doc: "a rename; the path is its old name or its new one",
-		Into: "Path", Keys: pointKeys,
+		Into: "Path", Group: pointGroup, Keys: pointKeys,
 		Example: "{rename: /data/state.json, timing: after}",
 	},
 	{
 		Name: string(Create), Doc: "a new file, link or symbolic link; of a link, the path is either name",
-		Into: "Path", Keys: pointKeys,
+		Into: "Path", Group: pointGroup, Keys: pointKeys,
 		Example: "{create: '/data/**/*.tmp', occurrence: 2, timing: after}",
 	},
 	{
 		Name: string(Truncate), Doc: "a file cut or grown to a length, or emptied as it is opened",
-		Into: "Path", Keys: pointKeys,
+		Into: "Path", Group: pointGroup, Keys: pointKeys,
 		Example: "{truncate: '/data/*.csv', timing: after}",
 	},
 	{
 		Name: string(Unlink), Doc: "a file or an empty directory removed",
-		Into: "Path", Keys: pointKeys,
+		Into: "Path", Group: pointGroup, Keys: pointKeys,
 		Example: "{unlink: /data/journal.old, timing: before}",
 	},
 	{
 		Name: string(Read), Doc: "data out of a file",
-		Into: "Path", Keys: pointKeys,
+		Into: "Path", Group: pointGroup, Keys: pointKeys,
 		Example: "{read: /data/state.json, occurrence: 1, incarnation: 2}",
 	},
 	{
 		Name: string(Mkdir), Doc: "a new directory",
-		Into: "Path", Keys: pointKeys,
+		Into: "Path", Group: pointGroup, Keys: pointKeys,
 		Example: "{mkdir: /data/partitions, timing: after}",
 	},
 	{
 		Name: string(AMQP), Doc: "a message handed to the broker (publish) or acknowledged to it (ack); after a publish is when the broker has confirmed it",
-		Into: "Method", Keys: append([]string{"queue"}, pointKeys...),
+		Into: "Method", Group: pointGroup, Keys: append([]string{"queue"}, pointKeys...),
 		Example: "{amqp: publish, queue: queue-2-3, occurrence: 4, timing: after}",
 	},
 }
+
+// pointGroup is what the kinds of CrashPoints are called together.
+const pointGroup = "crash points"
 
 // pointKeys are the keys of every crash point.
 var pointKeys = []string{"occurrence", "incarnation", "timing"}

@@ -106,7 +106,7 @@ func (d *decoder) known(shape *shape, kinds []Kind, entry entry) (field, bool) {
 		return field, true
 	}
 	takers := shape.takers(key)
-	d.refuse(entry.key, "leave it out", "%q belongs to %s; %s does not take it", key, conjoin(takers, "and"), kinds[0].Name)
+	d.refuse(entry.key, strayHint(key, kinds[0]), "%q belongs to %s; %s does not take it", key, conjoin(takers, "and"), kinds[0].Name)
 	return field, false
 }
 

@@ -135,8 +135,8 @@ func mutate(random *rand.Rand, text string) (mutant, bool) {
 	}
 	at := places[random.IntN(len(places))]
 	made := []func(*rand.Rand, place, []place) mutant{
-		deleteKey, renameKey, duplicateKey, changeType, swapValue, replaceValue,
-	}[random.IntN(6)](random, at, places)
+		deleteKey, renameKey, duplicateKey, changeType, swapValue, replaceValue, spoilPoint,
+	}[random.IntN(7)](random, at, places)
 	encoded, err := yaml.Marshal(&document)
 	if err != nil {
 		return mutant{}, false
@@ -184,7 +184,75 @@ func deleteKey(_ *rand.Rand, at place, _ []place) mutant {
 	if key == "system" || key == "when" || key == "service" && at.index == 0 && len(at.mapping.Content) > 0 && at.mapping.Content[0].Value != "log" {
 		made.refuse = key + " is required"
 	}
+	if slices.ContainsFunc(FaultKinds, func(k Kind) bool { return hasKey(at.mapping, k.Name) && slices.Contains(k.Required, key) }) ||
+		slices.ContainsFunc(TriggerKinds, func(k Kind) bool { return k.Name == key && !at.free }) {
+		made.refuse = key + " makes it what it is"
+	}
 	return made
+}
+
+// hasKey says whether a mapping has a key.
+func hasKey(mapping *yaml.Node, key string) bool { return valueOf(mapping, key) != nil }
+
+// valueOf gives the value of a key, or nil.
+func valueOf(mapping *yaml.Node, key string) *yaml.Node {
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == key {
+			return mapping.Content[i+1]
+		}
+	}
+	return nil
+}
+
+// spoilPoint makes a fault at a crash point one that cannot be done: each of
+// these contradicts what a crash point is, whatever else the fault says.
+func spoilPoint(random *rand.Rand, _ place, places []place) mutant {
+	var points []place
+	for _, at := range places {
+		if when := at.value(); at.key().Value == "when" && slices.ContainsFunc(CrashPoints, func(k TriggerKind) bool { return hasKey(when, string(k)) }) {
+			points = append(points, at)
+		}
+	}
+	if len(points) == 0 {
+		return mutant{how: "as it is"}
+	}
+	at := points[random.IntN(len(points))]
+	fault, when := at.mapping, at.value()
+	onCall := hasKey(fault, "fail") || hasKey(fault, "short") || hasKey(fault, "delay")
+	spoilings := []struct {
+		possible       bool
+		mapping        *yaml.Node
+		key, tag, text string
+		refuse         string
+	}{
+		{true, when, "service", "!!str", "b", "a crash point is in the service that is hurt"},
+		{true, when, "occurrence", "!!int", "0", "occurrences are counted from 1"},
+		{true, when, "incarnation", "!!int", "0", "incarnations are counted from 1"},
+		{true, when, "timing", "!!str", "during", "no call is at such a time"},
+		{true, when, "after", "!!str", "1s", "it has two triggers"},
+		{!hasKey(when, "amqp"), when, "queue", "!!str", "q", "files are in no queue"},
+		{!hasKey(when, "write") || onCall, when, "keep", "!!int", "3", "only a write that is held can be torn"},
+		{hasKey(when, "keep"), when, "timing", "!!str", "before", "it is at two places of its call"},
+		{onCall, when, "timing", "!!str", "after", "it is done before the call"},
+		{onCall, fault, "lose-unsynced", "!!str", "all", "only a kill loses anything"},
+		{onCall, fault, "restart", "!!str", "1s", "it takes nothing down"},
+		{hasKey(fault, "lose-unsynced"), fault, "signal", "!!str", "SIGTERM", "a power loss sends no signal"},
+		{hasKey(fault, "kill"), fault, "errno", "!!str", "EIO", "a kill returns no error"},
+	}
+	for {
+		chosen := spoilings[random.IntN(len(spoilings))]
+		if !chosen.possible {
+			continue
+		}
+		value := yaml.Node{Kind: yaml.ScalarNode, Tag: chosen.tag, Value: chosen.text}
+		if old := valueOf(chosen.mapping, chosen.key); old != nil {
+			*old = value
+		} else {
+			key := yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: chosen.key}
+			chosen.mapping.Content = append(chosen.mapping.Content, &key, &value)
+		}
+		return mutant{how: "with " + chosen.key + ": " + chosen.text, refuse: chosen.refuse}
+	}
 }
 
 func renameKey(_ *rand.Rand, at place, _ []place) mutant {

@@ -193,10 +193,12 @@ func (p Point) operation() string {
 func pointOperations() []string {
 	var all []string
 	for _, kind := range CrashPoints {
-		if kind == AMQP {
-			all = append(all, Point{Kind: AMQP, Method: Publish}.operation(), Point{Kind: AMQP, Method: Ack}.operation())
-		} else {
-			all = append(all, string(kind))
+		if kind != AMQP {
+			all = append(all, Point{Kind: kind}.operation())
+			continue
+		}
+		for _, method := range []string{Publish, Ack} {
+			all = append(all, Point{Kind: kind, Method: method}.operation())
 		}
 	}
 	return all

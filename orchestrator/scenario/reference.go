@@ -35,7 +35,7 @@ func referenceSections() []section {
 			"Faults", "Each entry of `faults` is one of these; its own key names the service. They are done in order, each armed when the one before has fired.",
 			reflect.TypeFor[Fault](), writeKinds("- "),
 		},
-		{"Triggers", "`when` is one of these.", reflect.TypeFor[When](), writeKinds("when: ")},
+		{"Triggers", "`when` is one of these. Those from `write` on are crash points, in the service that the fault is done to.", reflect.TypeFor[When](), writeKinds("when: ")},
 		{"Expectations", "The keys of `expect`.", reflect.TypeFor[Expect](), writeFields},
 		{
 			"Log lines", "Each entry of `logs`. With `contains` and `matches`, a line counts when it does both; with no count, there must be one at least.",
@@ -80,9 +80,9 @@ func writeKinds(before string) func(*strings.Builder, *shape) {
 		for _, field := range shape.fields {
 			with := "all"
 			if !slices.Contains(shape.common, field.key) {
-				with = "`" + strings.Join(shape.takers(field.key), "`, `") + "`"
+				with = shape.takersText(field.key)
 			}
-			if with != "``" {
+			if with != "" {
 				fmt.Fprintf(page, "| `%s` | %s | %s | %s | %s |\n", field.key, with, valueText(field), absentText(field), cell(field.doc))
 			}
 		}
@@ -92,6 +92,17 @@ func writeKinds(before string) func(*strings.Builder, *shape) {
 		}
 		page.WriteString("```\n")
 	}
+}
+
+// takersText is the kinds that take a key, for a table.
+func (s *shape) takersText(key string) string {
+	takers := s.takers(key)
+	for i, name := range takers {
+		if _, isKind := s.kind(name); isKind {
+			takers[i] = "`" + name + "`"
+		}
+	}
+	return strings.Join(takers, ", ")
 }
 
 // keyText is a key in a list of keys, marked when the kind needs it.

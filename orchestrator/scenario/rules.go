@@ -30,6 +30,7 @@ func (d *decoder) at(path, hint, format string, values ...any) {
 func (d *decoder) checkScenario(s *Scenario) {
 	d.checkTimes(s)
 	d.checkDown(s)
+	d.checkPoints(s)
 	d.checkExpect(&s.Expect, "expect")
 	if s.Facts != nil {
 		d.checkFacts(s.Facts)
@@ -52,7 +53,7 @@ func (d *decoder) checkTimes(s *Scenario) {
 		for _, part := range []struct {
 			key   string
 			value *Duration
-		}{{"for", fault.For}, {"restart", fault.Restart}} {
+		}{{"for", fault.For}, {"restart", fault.Restart}, {"by", fault.By}, {"restart-if-exited", fault.RestartIfExited}} {
 			if part.value != nil && *part.value >= s.Timeout {
 				d.at(join(path, part.key), hint, "%s is %s, but the run ends after %s", part.key, part.value, s.Timeout)
 			}

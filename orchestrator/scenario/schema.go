@@ -45,9 +45,69 @@ var schemaRules = map[reflect.Type]map[string]any{
 	},
 	reflect.TypeFor[Done](): {"minProperties": 1},
 	reflect.TypeFor[Broker](): {
-		"if":   map[string]any{"properties": map[string]any{"share": map[string]any{"const": true}}, "required": []string{"share"}},
+		"if":   map[string]any{"properties": map[string]any{"share": constant(true)}, "required": []string{"share"}},
 		"then": requires("url_env"),
 	},
+}
+
+// kindRules is schemaRules for single kinds of faults and triggers; Parse has
+// the same in pointrules.go.
+var kindRules = map[string][]any{
+	string(Write): {not("allOf", "keep", "timing")},
+	string(Kill): {map[string]any{
+		"if":   requires("lose-unsynced"),
+		"then": properties("when", not("anyOf", otherTriggers()...), "signal", constant(sigkill)),
+	}},
+	string(Fail):  beforeCall(),
+	string(Delay): beforeCall(),
+	string(Short): append(beforeCall(), properties("when", has("anyOf", string(Read), string(Write))), map[string]any{
+		"if":   properties("when", requires(string(Write))),
+		"then": properties("bytes", map[string]any{"not": constant(0)}),
+	}),
+}
+
+// beforeCall is the rules for a fault that is done to a call.
+func beforeCall() []any {
+	return []any{
+		properties("when", not("anyOf", append(otherTriggers(), "keep")...)),
+		properties("when", properties("timing", constant(TimingBefore))),
+	}
+}
+
+// otherTriggers is the key of every trigger that is no crash point.
+func otherTriggers() []string {
+	var keys []string
+	for _, kind := range TriggerKinds {
+		if kind.Group != pointGroup {
+			keys = append(keys, kind.Name)
+		}
+	}
+	return keys
+}
+
+// has asks for keys: anyOf them, or allOf them.
+func has(which string, keys ...string) map[string]any {
+	var each []any
+	for _, key := range keys {
+		each = append(each, requires(key))
+	}
+	return map[string]any{which: each}
+}
+
+func not(which string, keys ...string) map[string]any {
+	return map[string]any{"not": has(which, keys...)}
+}
+
+func constant(value any) map[string]any { return map[string]any{"const": value} }
+
+// properties says of keys, each followed by its schema, what they hold where
+// they are given.
+func properties(pairs ...any) map[string]any {
+	made := map[string]any{}
+	for i := 0; i < len(pairs); i += 2 {
+		made[pairs[i].(string)] = pairs[i+1]
+	}
+	return map[string]any{"properties": made}
 }
 
 func requires(key string) map[string]any { return map[string]any{"required": []string{key}} }
@@ -62,6 +122,9 @@ func shapeSchema(structure reflect.Type, shape *shape) map[string]any {
 			schema := objectSchema(append([]field{own}, shape.fieldsOf(kind)...))
 			schema["title"] = kind.Name
 			schema["description"] = kind.Doc
+			if rules := kindRules[kind.Name]; rules != nil {
+				schema["allOf"] = rules
+			}
 			kinds = append(kinds, schema)
 		}
 		return map[string]any{"oneOf": kinds}

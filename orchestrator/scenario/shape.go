@@ -181,12 +181,21 @@ func (s *shape) fieldsOf(kind Kind) []field {
 	return taken
 }
 
-// takers gives the kinds that take a key.
+// takers gives the kinds that take a key; where all of a group do, the group
+// in their place.
 func (s *shape) takers(key string) []string {
+	split := map[string]bool{}
+	for _, kind := range s.kinds {
+		split[kind.Group] = split[kind.Group] || !kind.takes(key)
+	}
 	var takers []string
 	for _, kind := range s.kinds {
-		if kind.takes(key) {
-			takers = append(takers, kind.Name)
+		name := kind.Name
+		if kind.Group != "" && !split[kind.Group] {
+			name = kind.Group
+		}
+		if kind.takes(key) && !slices.Contains(takers, name) {
+			takers = append(takers, name)
 		}
 	}
 	return takers

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -17,9 +18,18 @@ func didYouMean(wrong string, known []string, what string) string {
 	return fmt.Sprintf("%s: %s", what, strings.Join(known, ", "))
 }
 
+// meant is what people call things that have one name here.
+var meant = map[string]string{
+	"fdatasync": "fsync", "open": "create", "link": "create", "symlink": "create", "move": "rename",
+	"delete": "unlink", "remove": "unlink", "rmdir": "unlink", "publish": "amqp", "ack": "amqp", "error": "errno",
+}
+
 // nearest gives the known word that wrong was most likely meant to be, or "".
 // Words that differ only in case, dashes and underscores are the same word.
 func nearest(wrong string, known []string) string {
+	if word := meant[plain(wrong)]; slices.Contains(known, word) {
+		return word
+	}
 	best, bestDistance := "", 0
 	for _, word := range known {
 		if word == wrong {

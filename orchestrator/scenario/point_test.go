@@ -1,0 +1,222 @@
+package scenario
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"pgregory.net/rapid"
+)
+
+// TestPointText holds the text form to the one that the docs and reports show.
+func TestPointText(t *testing.T) {
+	tests := []struct {
+		point Point
+		want  string
+	}{
+		{
+			Point{Service: "worker-2", Kind: Write, Path: "/app/worker-data/partitions/TEST-users-partition-003.csv", Occurrence: 7, Keep: "11", Incarnation: 1},
+			"worker-2:write:/app/worker-data/partitions/TEST-users-partition-003.csv:7:+11",
+		},
+		{Point{Service: "worker-2", Kind: Write, Path: "/a", Occurrence: 1, Keep: "all-but-1", Incarnation: 2}, "worker-2:write:/a:1:+all-but-1:i2"},
+		{Point{Service: "a", Kind: Fsync, Path: "/", Occurrence: 1, Timing: TimingBefore, Incarnation: 1}, "a:fsync:/:1:before"},
+		{Point{Service: "a", Kind: Rename, Path: "/50% of a:b ~x\x1b\xff\n'\"$(*", Occurrence: 3, Timing: TimingAfter, Incarnation: 1}, "a:rename:/50%25%20of%20a%3Ab%20%7Ex%1B%FF%0A%27%22%24%28%2A:3:after"},
+		{Point{Service: "worker-2", Kind: AMQP, Method: Publish, Queue: "queue-2-3", Occurrence: 4, Timing: TimingAfter, Incarnation: 1}, "worker-2:amqp-publish:queue-2-3:4:after"},
+		{Point{Service: "worker-2", Kind: AMQP, Method: Ack, Occurrence: 4, Timing: TimingBefore, Incarnation: 12}, "worker-2:amqp-ack::4:before:i12"},
+	}
+	for _, test := range tests {
+		if got := test.point.String(); got != test.want {
+			t.Errorf("%#v is written %s, want %s", test.point, got, test.want)
+		}
+		if back, err := ParsePoint(test.want); err != nil || back != test.point {
+			t.Errorf("%s is read as %#v, %v", test.want, back, err)
+		}
+	}
+}
+
+func TestPointsThatAreNone(t *testing.T) {
+	tests := []struct{ text, want string }{
+		{"", "want service:operation:path:occurrence:place"},
+		{"worker-2", "want service:operation:path:occurrence:place"},
+		{"a:write:/x:1:+1:i2:x", "want service:operation:path:occurrence:place"},
+		{":write:/x:1:+1", "service: is empty"},
+		{"a b:write:/x:1:+1", "cannot be a service's name"},
+		{"a:writ:/x:1:+1", `unknown operation "writ": want write, fsync, rename, create, truncate, unlink, read, mkdir, amqp-publish or amqp-ack`},
+		{"a:log:/x:1:before", `unknown operation "log"`},
+		{"a:amqp:q:1:before", `unknown operation "amqp-"`},
+		{"a:amqp-get:q:1:before", `unknown operation "amqp-get"`},
+		{"a:write:x:1:+1", "is relative"},
+		{"a:write::1:+1", "is relative"},
+		{"a:write:/x/../y:1:+1", "is not a plain path"},
+		{"a:write:/x%00:1:+1", "zero byte"},
+		{"a:write:/x%5B:1:+1", "is not a glob"},
+		{"a:write:/x%2:1:+1", "two hexadecimal digits"},
+		{"a:write:/x%2fy:1:+1", "its one form is a:write:/x/y:1:+1"},
+		{"a:write:/%61:1:+1", "its one form is a:write:/a:1:+1"},
+		{"a:write:/é:1:+1", "its one form is a:write:/%C3%A9:1:+1"},
+		{"a:amqp-ack:" + strings.Repeat("q", 256) + ":1:before", "at most 255 bytes"},
+		{"a:write:/x:0:+1", "both are counted from 1"},
+		{"a:write:/x:one:+1", `occurrence "one"`},
+		{"a:write:/x:01:+1", "its one form is a:write:/x:1:+1"},
+		{"a:write:/x:1:+1:i0", "both are counted from 1"},
+		{"a:write:/x:1:+1:i1", "its one form is a:write:/x:1:+1"},
+		{"a:write:/x:1:+1:2", `incarnation "2"`},
+		{"a:write:/x:1:during", "want before, after, or + with what is kept"},
+		{"a:write:/x:1:", "want before, after, or + with what is kept"},
+		{"a:write:/x:1:+", "want before, after, or + with what is kept"},
+		{"a:write:/x:1:+all-but-0", "tears nothing"},
+		{"a:fsync:/x:1:+1", "only a write can be torn, not fsync"},
+		{"a:amqp-ack:q:1:+1", "only a write can be torn, not amqp-ack"},
+		{"a:write:/x:99999999999:+1", "both are counted from 1"},
+	}
+	for _, test := range tests {
+		point, err := ParsePoint(test.text)
+		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q gives %v, %v; want %q in one line", test.text, point, err, test.want)
+		}
+		if point != (Point{}) {
+			t.Errorf("%q gives an error and a point: %v", test.text, point)
+		}
+	}
+}
+
+// points draws any point that there can be; paths and queues of any bytes.
+func points() *rapid.Generator[Point] {
+	text := rapid.OneOf(
+		rapid.StringMatching(`[a-zA-Z0-9._/%: *+~$'"\\=@,-]{1,40}`),
+		rapid.Map(rapid.SliceOfN(rapid.Byte(), 1, 20), func(b []byte) string { return string(b) }),
+	)
+	return rapid.Custom(func(t *rapid.T) Point {
+		point := Point{
+			Service:    rapid.StringMatching(`[a-zA-Z0-9._-]{1,12}`).Draw(t, "service"),
+			Kind:       rapid.SampledFrom(CrashPoints).Draw(t, "kind"),
+			Occurrence: rapid.IntRange(1, countLimit).Draw(t, "occurrence"), Incarnation: rapid.IntRange(1, 4).Draw(t, "incarnation"),
+			Timing: rapid.SampledFrom([]string{TimingBefore, TimingAfter}).Draw(t, "timing"),
+		}
+		object := text.Draw(t, "object")
+		if point.Kind == AMQP {
+			point.Method = rapid.SampledFrom([]string{Publish, Ack}).Draw(t, "method")
+			point.Queue = rapid.SampledFrom([]string{object, ""}).Draw(t, "queue")
+			return point
+		}
+		point.Path = LiteralPattern(plainPath(object))
+		if point.Kind == Write && rapid.Bool().Draw(t, "torn") {
+			point.Timing = ""
+			point.Keep = rapid.StringMatching(`half|all-but-[1-9][0-9]{0,5}|0|[1-9][0-9]{0,8}`).Draw(t, "keep")
+		}
+		return point
+	})
+}
+
+// plainPath makes any bytes the absolute path of a file.
+func plainPath(text string) string {
+	parts := slices.DeleteFunc(strings.Split(strings.ReplaceAll(text, "\x00", ""), "/"), func(part string) bool {
+		return part == "" || part == "." || part == ".."
+	})
+	return "/" + strings.Join(parts, "/")
+}
+
+// TestPointRoundTrip holds that a point's text is one word of plain bytes that
+// gives the same point again, and so does the trigger that it is.
+func TestPointRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		point := points().Draw(t, "point")
+		text := point.String()
+		back, err := ParsePoint(text)
+		if err != nil || back != point {
+			t.Fatalf("%#v is written %s and read as %#v, %v", point, text, back, err)
+		}
+		if parts := strings.Count(text, ":"); parts != 4 && parts != 5 {
+			t.Fatalf("%s has %d colons", text, parts)
+		}
+		for _, one := range []byte(text) {
+			if one <= ' ' || one > '~' || strings.IndexByte("\"'`\\$&|;<>()[]{}*?!#~^", one) >= 0 {
+				t.Fatalf("%s holds %q", text, one)
+			}
+		}
+		if again := point.When().Point(point.Service); again != point {
+			t.Fatalf("the trigger of %#v is the point %#v", point, again)
+		}
+	})
+}
+
+// TestPointsAreDistinct holds that two points share no text.
+func TestPointsAreDistinct(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		one, other := points().Draw(t, "one"), points().Draw(t, "other")
+		if (one == other) != (one.String() == other.String()) {
+			t.Fatalf("%#v and %#v are written %s and %s", one, other, one, other)
+		}
+	})
+}
+
+// TestPointIsOneWordOfTheShell asks the shell itself.
+func TestPointIsOneWordOfTheShell(t *testing.T) {
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("no shell")
+	}
+	var texts []string
+	for seed := range 200 {
+		texts = append(texts, points().Example(seed).String())
+	}
+	said, err := exec.Command(shell, "-c", "printf '%s\\n' "+strings.Join(texts, " ")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := strings.Join(texts, "\n") + "\n"; string(said) != want {
+		t.Errorf("the shell takes\n%sfor\n%s", said, want)
+	}
+}
+
+// TestLiteralPattern holds that it matches the path and nothing like it.
+func TestLiteralPattern(t *testing.T) {
+	for _, path := range []string{"/a*", "/a?", "/[ab]", "/{a,b}", `/a\b`, "/a**/b", "/é", "/a]", "/a}"} {
+		pattern := LiteralPattern(path)
+		for _, other := range []string{path, "/ab", "/a", "/b", "/[ab", "/ax/b", "/a*b", "/é"} {
+			matched, err := doublestar.Match(pattern, other)
+			if err != nil || matched != (other == path) {
+				t.Errorf("%s matches %s: %v, %v", pattern, other, matched, err)
+			}
+		}
+	}
+}
+
+// TestPointOfWhen holds what a trigger says to the point that it is.
+func TestPointOfWhen(t *testing.T) {
+	tests := []struct{ when, want string }{
+		{"{write: /data/*.csv}", "a:write:/data/%2A.csv:1:before"},
+		{"{write: /x, occurrence: 7, keep: 11}", "a:write:/x:7:+11"},
+		{"{fsync: /x, timing: after, incarnation: 2}", "a:fsync:/x:1:after:i2"},
+		{"{read: /x, incarnation: 1}", "a:read:/x:1:before"},
+		{"{amqp: publish, queue: queue-2-3, occurrence: 4, timing: after}", "a:amqp-publish:queue-2-3:4:after"},
+	}
+	for _, test := range tests {
+		scenario, problems := ParseBytes("s.yaml", []byte("system: a.yaml\nfaults: [{kill: a, when: "+test.when+"}]\n"))
+		if problems != nil {
+			t.Fatal(problems)
+		}
+		point := scenario.Faults[0].When.Point("a")
+		if point.String() != test.want {
+			t.Errorf("%s is the point %s, want %s", test.when, point, test.want)
+		}
+		if back, err := ParsePoint(test.want); err != nil || back != point {
+			t.Errorf("%s is read as %#v, %v", test.want, back, err)
+		}
+	}
+	if point := (When{Kind: Log, Log: "x"}).Point("a"); point != (Point{}) {
+		t.Errorf("a log line is the point %s", point)
+	}
+	if point := (When{Kind: Unlink, Path: "/x"}).Point("a"); point.String() != "a:unlink:/x:1:before" {
+		t.Errorf("a trigger that a program made is the point %s", point)
+	}
+}
+
+// TestErrnosAreSorted keeps the list one that can be compared and read.
+func TestErrnosAreSorted(t *testing.T) {
+	if !slices.IsSorted(Errnos) || len(slices.Compact(slices.Clone(Errnos))) != len(Errnos) {
+		t.Errorf("not in order, or one of them twice: %v", Errnos)
+	}
+}
