@@ -15,7 +15,6 @@ import (
 	"github.com/killpoint/killpoint/orchestrator/history"
 )
 
-
 // at does something once, at the first event that matches.
 func at(moment history.Event, do func()) func(string, history.Event) {
 	var done atomic.Bool
