@@ -28,6 +28,7 @@ func killpoint(t *testing.T) string {
 	binary := filepath.Join(t.TempDir(), "killpoint")
 	build := exec.Command("go", "build", "-o", binary, "./orchestrator")
 	build.Dir = root
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // it is the interposer too
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build killpoint: %v\n%s", err, output)
 	}
