@@ -220,3 +220,22 @@ func TestErrnosAreSorted(t *testing.T) {
 		t.Errorf("not in order, or one of them twice: %v", Errnos)
 	}
 }
+
+// TestCrashPointsAreAGroup holds the list to the table of triggers, and the
+// words that phrases need to both.
+func TestCrashPointsAreAGroup(t *testing.T) {
+	var grouped []TriggerKind
+	for _, kind := range TriggerKinds {
+		if kind.Group == pointGroup {
+			grouped = append(grouped, TriggerKind(kind.Name))
+		}
+	}
+	if !slices.Equal(grouped, CrashPoints) {
+		t.Errorf("the table has the crash points %v, the list %v", grouped, CrashPoints)
+	}
+	for _, kind := range CrashPoints {
+		if kind != AMQP && calls[kind] == "" {
+			t.Errorf("a phrase has no words for %s", kind)
+		}
+	}
+}
