@@ -163,7 +163,9 @@ func TestRealBroker(t *testing.T) {
 	broker := startRabbit(t, ctx)
 	probing := Open(broker)
 	t.Cleanup(func() { probing.Close() })
-	broker.channel(t, ctx, "/")
+	// A definition reaches the disk a while after the broker has answered: the
+	// queue that must outlive the kill is made first.
+	publish(t, ctx, broker.channel(t, ctx, "/"), "kept", 3)
 
 	for name, b := range map[string]*Broker{"probe": probing, "rabbitmqctl": Open(probeless{broker})} {
 		t.Run(name, func(t *testing.T) { testVirtualHost(t, ctx, broker, b, "kp-"+name) })
@@ -204,7 +206,6 @@ func testVirtualHost(t *testing.T, ctx context.Context, broker *rabbit, b *Broke
 
 // testRestart kills a broker under an open probe.
 func testRestart(t *testing.T, ctx context.Context, broker *rabbit, b *Broker) {
-	publish(t, ctx, broker.channel(t, ctx, "/"), "kept", 3)
 	want := []Depth{{"kept", 3, 0, true}}
 	until(t, ctx, b, "/", want)
 	if err := broker.engine.Kill(ctx, broker.id, "SIGKILL"); err != nil {

@@ -115,8 +115,9 @@ func TestKillInPlaceEndsEveryProcessAndStartBeginsAnew(t *testing.T) {
 		if event.Incarnation != incarnation || event.Occurrence != 7 {
 			t.Errorf("unexpected event %+v", event)
 		}
-		if alive := processesWriting(t, directory+"/file"); alive != 4 {
-			t.Errorf("%d processes run, want the parent and 3 children", alive)
+		// The first children may come to the point before the last was forked.
+		if alive := processesWriting(t, directory+"/file"); alive < 2 || alive > 4 {
+			t.Errorf("%d processes run, want the parent and 1 to 3 children", alive)
 		}
 		if err := p.client.Kill(withTimeout(t)); err != nil {
 			t.Fatal(err)
