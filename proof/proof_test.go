@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -174,10 +175,10 @@ func TestOutcomesThatProveNothing(t *testing.T) {
 	tests := []struct {
 		scenario string
 		code     int
-		says     string
+		says     *regexp.Regexp
 	}{
-		{"never", 4, "did not fire: 0 of 3 lines"},
-		{"late", 4, "came too late"},
+		{"never", 4, regexp.MustCompile("did not fire: 0 of 3 lines")},
+		{"late", 4, regexp.MustCompile("came too late|the run ended before it was done")},
 	}
 	for _, test := range tests {
 		t.Run(test.scenario, func(t *testing.T) {
@@ -185,7 +186,7 @@ func TestOutcomesThatProveNothing(t *testing.T) {
 			if code != test.code || len(got.Scenarios) != 1 || got.Scenarios[0].Outcome != "inconclusive" {
 				t.Fatalf("exit code %d, want %d\n%s", code, test.code, output)
 			}
-			if !strings.Contains(output, test.says) {
+			if !test.says.MatchString(output) {
 				t.Errorf("the result does not say %q\n%s", test.says, output)
 			}
 		})

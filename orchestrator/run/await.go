@@ -184,8 +184,14 @@ func (r *run) awaitEnd(ctx context.Context, injecting *injection) error {
 				next = pause
 				pause = min(2*pause, longDepthPause)
 			case len(missing) == 0:
-				r.recorder.Add(history.Event{Kind: history.AllDone})
-				return nil
+				// A fault may have fired while the broker was asked.
+				if missing, _, err = r.missing(ctx); err != nil {
+					return err
+				}
+				if len(missing) == 0 {
+					r.recorder.Add(history.Event{Kind: history.AllDone})
+					return nil
+				}
 			default:
 				r.recorder.Add(history.Event{Kind: history.Settled, Text: strings.Join(missing, "; ")})
 				return nil
