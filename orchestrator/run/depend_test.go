@@ -14,7 +14,7 @@ func TestDependenciesAreHonoured(t *testing.T) {
 	s.well()
 	s.order(history.Event{Kind: history.Started, Service: "cache"}, history.Event{Kind: history.Started, Service: "app"})
 	s.order(history.Event{Kind: history.Healthy, Service: "database"}, history.Event{Kind: history.Started, Service: "app"})
-	s.order(history.Event{Kind: history.Exited, Service: "migration", Code: code(0)}, history.Event{Kind: history.Started, Service: "app"})
+	s.order(history.Event{Kind: history.Exited, Service: "migration", Code: code(0)}, history.Event{Kind: history.Started, Service: "report"})
 	// One that is not required and fails is said, and holds nobody up.
 	s.order(history.Event{Kind: history.Exited, Service: "optional", Code: code(3)}, history.Event{Kind: history.Started, Service: "app"})
 	s.must(history.Event{Kind: history.Warning, Text: "app is started all the same: optional, which must complete before it, exited with 3"})
@@ -22,7 +22,7 @@ func TestDependenciesAreHonoured(t *testing.T) {
 	// else is said about: had it to wait its turn, neither would ever be up.
 	s.order(history.Event{Kind: history.Started, Service: "zebra"}, history.Event{Kind: history.Healthy, Service: "database"})
 	// Nothing starts before everything is created.
-	for _, service := range []string{"app", "cache", "database", "migration", "optional", "zebra"} {
+	for _, service := range []string{"app", "cache", "database", "migration", "optional", "report", "zebra"} {
 		s.order(history.Event{Kind: history.Created, Service: service}, history.Event{Kind: history.Phase, Text: "starting"})
 	}
 }

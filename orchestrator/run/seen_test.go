@@ -149,8 +149,8 @@ func (s *seen) stored(service, path string, stage history.Stage) string {
 var printedLine = regexp.MustCompile(`^life (\d+) line (\d+)\.`)
 
 // lines wants every line of a service to bear the life in which it was
-// printed, each stream's in order, none missing and none twice. It gives how
-// many lines each life had.
+// printed and to come before the next one began, each stream's in order, none
+// missing and none twice. It gives how many lines each life had.
 func (s *seen) lines(service string) map[int]int {
 	s.Helper()
 	type stream struct {
@@ -159,13 +159,20 @@ func (s *seen) lines(service string) map[int]int {
 	}
 	counts, last := map[int]int{}, map[int]int{}
 	newest := map[stream]int{}
+	started := 0
 	for _, event := range s.history.Events {
+		if event.Kind == history.Started && event.Service == service {
+			started = event.Incarnation
+		}
 		parts := printedLine.FindStringSubmatch(event.Text)
 		if event.Kind != history.Log || event.Service != service || parts == nil {
 			continue
 		}
 		life, _ := strconv.Atoi(parts[1])
 		line, _ := strconv.Atoi(parts[2])
+		if life != started {
+			s.Errorf("%q of %s comes in the middle of life %d", event.Text, service, started)
+		}
 		if life != event.Incarnation {
 			s.Errorf("life %d of %s is said to have printed %q", event.Incarnation, service, event.Text)
 		}
