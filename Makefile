@@ -48,7 +48,7 @@ down: ## stop the example pipeline and remove its data
 
 .PHONY: test
 test: build images ## run every test, with the race detector, on real Docker and RabbitMQ
-	@$(GO) test -race ./...
+	@$(GO) test -race -count=1 ./... # what depends on Docker must not come from a cache
 
 .PHONY: exactness
 exactness: ## kill programs at 1,000 planned bytes and count how many end there
