@@ -29,6 +29,8 @@ var (
 // TestMain builds that image, and removes it with whatever a failed test has
 // left. Called with a task for a child process it does that instead.
 func TestMain(m *testing.M) {
+	// Runs wait for the engine more than they compute.
+	flag.Set("test.parallel", "4")
 	flag.Parse()
 	host := fmt.Sprintf("kpr-%d", os.Getpid())
 	if given := os.Getenv(childHost); given != "" {
