@@ -51,6 +51,7 @@ type Orchestrator struct {
 	images  *images
 	brokers *sharedBrokers
 	swept   []string
+	unswept error // why leftovers could not be removed
 
 	startLimit time.Duration
 }
@@ -58,15 +59,16 @@ type Orchestrator struct {
 // New prepares to run scenarios, and removes what orchestrators of this
 // machine that are no longer alive have left behind.
 func New(ctx context.Context, options Options) (*Orchestrator, error) {
-	swept, err := sweepCrashed(ctx, options.Engine)
-	if err != nil {
-		return nil, fmt.Errorf("remove leftovers of earlier runs: %w", err)
+	// What cannot be removed is in nobody's way: a run has names of its own.
+	swept, unswept := sweepCrashed(ctx, options.Engine)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("remove leftovers of earlier runs: %w", ctx.Err())
 	}
 	held, err := newOwner()
 	if err != nil {
 		return nil, err
 	}
-	o := &Orchestrator{options: options, engine: options.Engine, owner: held, swept: swept, startLimit: startLimit}
+	o := &Orchestrator{options: options, engine: options.Engine, owner: held, swept: swept, unswept: unswept, startLimit: startLimit}
 	o.images = newImages(options.Engine, options.Build)
 	o.brokers = newSharedBrokers(o)
 	return o, nil

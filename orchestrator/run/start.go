@@ -21,6 +21,9 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	for _, warning := range r.system.Warnings {
 		r.warn("%s", warning)
 	}
+	if r.unswept != nil {
+		r.warn("leftovers of earlier runs could not be removed: %v", r.unswept)
+	}
 	if externals := r.system.Externals(); len(externals) > 0 && !r.options.AllowExternal {
 		return fmt.Errorf("the compose file uses what other systems may use too: %s (give --allow-external if a run may)", strings.Join(externals, ", "))
 	}
