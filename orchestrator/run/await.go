@@ -242,7 +242,7 @@ func (r *run) missing(ctx context.Context) (missing []string, settleable bool, e
 		timed := p.planned.When.Kind == scenario.After
 		switch {
 		case p.isSettled():
-		case p.hasFired():
+		case p.isDue():
 			missing = append(missing, fmt.Sprintf("fault %d (%s) to be over", p.number, p.planned))
 			settleable = false
 		case r.scenario.Idle || endless:

@@ -285,6 +285,14 @@ func (p *plannedFault) hasFired() bool {
 	return p.fired
 }
 
+// isDue says whether the fault has fired, or will at once: its trigger may
+// have come with the very line that the end of the run was waiting for.
+func (p *plannedFault) isDue() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fired || p.armed != nil && p.armed.Came()
+}
+
 func (p *plannedFault) isSettled() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

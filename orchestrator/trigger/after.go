@@ -33,6 +33,8 @@ func (a *after) Wait(ctx context.Context) (Match, error) {
 	}
 }
 
+func (a *after) Came() bool { return a.recorder.Now()-a.armed >= a.delay }
+
 func (a *after) Seen() string {
 	return fmt.Sprintf("%s of %s had passed", (a.recorder.Now() - a.armed).Round(time.Millisecond), a.delay)
 }

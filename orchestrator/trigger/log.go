@@ -74,6 +74,12 @@ func (l *logLine) Wait(ctx context.Context) (Match, error) {
 	}
 }
 
+func (l *logLine) Came() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.done
+}
+
 func (l *logLine) Seen() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

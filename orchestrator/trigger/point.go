@@ -41,6 +41,8 @@ func (c *crashPoint) Wait(ctx context.Context) (Match, error) {
 	}
 }
 
+func (c *crashPoint) Came() bool { return len(c.points.Reached(c.number)) > 0 }
+
 func (c *crashPoint) Seen() string { return c.points.Seen(c.number) }
 
 // Disarm has nothing to do: a point that was not reached by the end of the

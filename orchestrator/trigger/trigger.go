@@ -28,6 +28,8 @@ type Match struct {
 type Armed interface {
 	// Wait gives the match, or the context's error.
 	Wait(ctx context.Context) (Match, error)
+	// Came says whether the match is there, whoever has waited for it.
+	Came() bool
 	// Seen says in words how near the trigger has come, for a run that ends
 	// before it does: "matched 3 of 5 times in incarnation 1".
 	Seen() string
