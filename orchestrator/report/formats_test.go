@@ -44,9 +44,15 @@ func TestJSONFieldsAreDocumented(t *testing.T) {
 		"Document": reflect.TypeFor[Document](), "Totals": reflect.TypeFor[Totals](), "Scenario": reflect.TypeFor[Result](),
 		"Fault": reflect.TypeFor[Fault](), "Check": reflect.TypeFor[Check](), "Finding": reflect.TypeFor[Finding](),
 		"Row": reflect.TypeFor[Row](), "Times": reflect.TypeFor[Times](), "Phase": reflect.TypeFor[PhaseTime](),
+		"Campaign": reflect.TypeFor[Campaign](), "PointTotals": reflect.TypeFor[PointTotals](),
+		"OperationTotals": reflect.TypeFor[OperationTotals](), "SmallestCase": reflect.TypeFor[SmallestCase](),
+		"CrashPoint": reflect.TypeFor[CrashPoint](),
 	} {
 		var written []string
 		for index := range kind.NumField() {
+			if kind.Field(index).Anonymous {
+				continue // documented under its own heading
+			}
 			name, options, _ := strings.Cut(kind.Field(index).Tag.Get("json"), ",")
 			if options == "omitempty" {
 				name += "?"
@@ -68,6 +74,9 @@ func TestJSONFieldsAreDocumented(t *testing.T) {
 	}
 	if !strings.Contains(string(page), "This page describes version 1.") || SchemaVersion != 1 {
 		t.Errorf("docs/json.md does not describe version %d", SchemaVersion)
+	}
+	if !strings.Contains(string(page), "version 1 of the campaign\ndocument") || CampaignVersion != 1 {
+		t.Errorf("docs/json.md does not describe version %d of the campaign document", CampaignVersion)
 	}
 }
 
