@@ -25,6 +25,7 @@ import (
 	"github.com/killpoint/killpoint/orchestrator/report"
 	"github.com/killpoint/killpoint/orchestrator/run"
 	"github.com/killpoint/killpoint/orchestrator/scenario"
+	"github.com/killpoint/killpoint/orchestrator/suite"
 	"github.com/killpoint/killpoint/orchestrator/system"
 )
 
@@ -42,23 +43,13 @@ type world struct {
 	width func(io.Writer) int
 	// load makes a scenario's compose file into services and binds the
 	// scenario to it.
-	load func(context.Context, *scenario.Scenario, []string) (*system.System, scenario.Problems)
+	load suite.Binder
 	// open connects to the engine; an error is trouble, not bad usage.
-	open func(context.Context, run.Options) (runner, error)
+	open func(context.Context, run.Options) (suite.Runner, error)
 	// sweep removes what dead orchestrators left behind.
 	sweep func(ctx context.Context, all bool) ([]string, error)
 	// judge says what a history proves.
 	judge func(*scenario.Scenario, *history.History) check.Verdict
-}
-
-// runner runs scenarios: run.Orchestrator, or a fake in tests.
-type runner interface {
-	// Run never gives nil, and has removed what it started when it returns.
-	Run(context.Context, *scenario.Scenario, *system.System) *history.History
-	// Swept names what was removed of earlier, dead orchestrators.
-	Swept() []string
-	// Close removes what runs shared.
-	Close(context.Context) error
 }
 
 // Main runs the command line of this process and gives its exit code.
@@ -72,7 +63,7 @@ func Main() int {
 	w := &world{
 		args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
 		interrupts: interrupts, now: time.Now, version: buildVersion(debug.ReadBuildInfo()),
-		width: terminalWidth, load: system.Load, open: openEngine, sweep: sweepEngine, judge: check.Judge,
+		width: terminalWidth, load: system.Load, open: suite.OpenEngine, sweep: sweepEngine, judge: check.Judge,
 	}
 	return w.run(context.Background())
 }

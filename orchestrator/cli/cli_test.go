@@ -20,6 +20,7 @@ import (
 	"github.com/killpoint/killpoint/orchestrator/history"
 	"github.com/killpoint/killpoint/orchestrator/run"
 	"github.com/killpoint/killpoint/orchestrator/scenario"
+	"github.com/killpoint/killpoint/orchestrator/suite"
 	"github.com/killpoint/killpoint/orchestrator/system"
 )
 
@@ -141,7 +142,7 @@ func (u *terminalUser) wants(code int, arguments ...string) {
 	}
 }
 
-func (u *terminalUser) open(_ context.Context, options run.Options) (runner, error) {
+func (u *terminalUser) open(_ context.Context, options run.Options) (suite.Runner, error) {
 	u.options = options
 	u.opened++
 	return u, nil

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/killpoint/killpoint/orchestrator/scenario"
+	"github.com/killpoint/killpoint/orchestrator/suite"
 )
 
 func (w *world) listCommand() *cobra.Command {
@@ -21,7 +22,7 @@ problems on stderr, and the command ends with 2.`,
 		GroupID:           "scenarios",
 		ValidArgsFunction: completeScenarios,
 		RunE: func(_ *cobra.Command, arguments []string) error {
-			files, err := findScenarios(orDefaultFolder(arguments))
+			files, err := suite.Find(orDefaultFolder(arguments))
 			if err != nil {
 				return err
 			}

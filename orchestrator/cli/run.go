@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"github.com/killpoint/killpoint/orchestrator/run"
 	"github.com/killpoint/killpoint/orchestrator/scenario"
+	"github.com/killpoint/killpoint/orchestrator/suite"
 )
 
 // runOptions are the flags of the run command.
@@ -125,7 +125,7 @@ func (o *runOptions) apply(sc *scenario.Scenario) {
 func (o *runOptions) replayFlags() []string {
 	var flags []string
 	for _, entry := range o.env {
-		flags = append(flags, "--env "+quoted(entry))
+		flags = append(flags, "--env "+suite.Quoted(entry))
 	}
 	if o.timeout > 0 {
 		flags = append(flags, "--timeout "+scenario.Duration(o.timeout).String())
@@ -147,7 +147,7 @@ func (w *world) runScenarios(ctx context.Context, o *runOptions, arguments []str
 	if err := o.check(arguments); err != nil {
 		return err
 	}
-	files, err := findScenarios(arguments)
+	files, err := suite.Find(arguments)
 	if err != nil {
 		return err
 	}
@@ -160,41 +160,27 @@ func (w *world) runScenarios(ctx context.Context, o *runOptions, arguments []str
 	if err != nil {
 		return err
 	}
-	defer out.removeTemporary()
+	defer out.folder.Close()
 
 	began := w.now()
-	jobs := jobsOf(scenarios, o.repeat)
+	jobs := suite.Jobs(scenarios, o.repeat)
 	console := w.newConsole(o, jobs)
 	defer console.Close()
-	s := &suite{
-		console: console, outputs: out, judge: w.judge, now: w.now, parallel: o.parallel, failFast: o.failFast,
-		replayFlags: o.replayFlags(), events: map[string]*recorded{},
-	}
-	opened, err := w.open(ctx, run.Options{
-		Version: w.version, Keep: o.keep, Publish: o.publish, BindRW: o.bindRW, AllowExternal: o.allowExternal,
-		Build: o.build, Dir: out.running, OnEvent: s.onEvent,
+	s, err := suite.Open(ctx, suite.Options{
+		Run: run.Options{
+			Version: w.version, Keep: o.keep, Publish: o.publish, BindRW: o.bindRW, AllowExternal: o.allowExternal, Build: o.build,
+		},
+		Open: w.open, Judge: w.judge, Now: w.now,
+		Watcher: console, Folder: out.folder, Parallel: o.parallel, FailFast: o.failFast, ReplayFlags: o.replayFlags(),
 	})
 	if err != nil {
 		return broken(err)
 	}
-	s.runner = opened
-	for _, thing := range opened.Swept() {
+	for _, thing := range s.Swept() {
 		if !o.quiet {
 			console.Note("removed " + thing + ", which an earlier killpoint had left")
 		}
 	}
-	results, trouble := s.execute(ctx, jobs)
-	return w.conclude(ctx, out, console, results, trouble, began)
-}
-
-// quoted makes an argument safe to paste into a shell.
-func quoted(argument string) string {
-	plain := func(char rune) bool {
-		return char >= 'a' && char <= 'z' || char >= 'A' && char <= 'Z' || char >= '0' && char <= '9' ||
-			strings.ContainsRune("-_=./:,+@%", char)
-	}
-	if argument != "" && !slices.ContainsFunc([]rune(argument), func(char rune) bool { return !plain(char) }) {
-		return argument
-	}
-	return "'" + strings.ReplaceAll(argument, "'", `'\''`) + "'"
+	results := s.Execute(ctx, jobs)
+	return w.conclude(ctx, out, console, results, s.Close(ctx), began)
 }

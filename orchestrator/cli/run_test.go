@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -18,9 +19,10 @@ import (
 	"github.com/killpoint/killpoint/orchestrator/report"
 	"github.com/killpoint/killpoint/orchestrator/run"
 	"github.com/killpoint/killpoint/orchestrator/scenario"
+	"github.com/killpoint/killpoint/orchestrator/suite"
 )
 
-func openFails(context.Context, run.Options) (runner, error) {
+func openFails(context.Context, run.Options) (suite.Runner, error) {
 	return nil, errors.New("the Docker Engine cannot be reached: start it")
 }
 
@@ -322,6 +324,16 @@ func TestSecondInterruptAborts(t *testing.T) {
 	}
 	close(release)
 	<-ended
+	// The command that was given up still saves the run, into the folder that
+	// this test is in; it must be through before the test leaves it.
+	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+		if running, err := filepath.Glob("reports/.running-*"); err == nil && len(running) == 0 && report.IsSaved("reports/a") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the run that was given up is not saved")
+		}
+	}
 }
 
 func TestGitHub(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/killpoint/killpoint/orchestrator/report"
 	"github.com/killpoint/killpoint/orchestrator/scenario"
+	"github.com/killpoint/killpoint/orchestrator/suite"
 )
 
 func (w *world) validateCommand() *cobra.Command {
@@ -22,7 +23,7 @@ killpoint validate 'scenarios/**/*.yaml'`,
 		GroupID:           "scenarios",
 		ValidArgsFunction: completeScenarios,
 		RunE: func(command *cobra.Command, arguments []string) error {
-			files, err := findScenarios(orDefaultFolder(arguments))
+			files, err := suite.Find(orDefaultFolder(arguments))
 			if err != nil {
 				return err
 			}
@@ -32,12 +33,12 @@ killpoint validate 'scenarios/**/*.yaml'`,
 				return badScenario(problems)
 			}
 			for _, one := range good {
-				for _, warning := range one.system.Warnings {
-					fmt.Fprintf(w.stderr, "%s: warning: %s\n", one.system.File, warning)
+				for _, warning := range one.System.Warnings {
+					fmt.Fprintf(w.stderr, "%s: warning: %s\n", one.System.File, warning)
 				}
 			}
 			if len(good) == 1 {
-				fmt.Fprintf(w.stdout, "%s is valid\n", good[0].scenario.File)
+				fmt.Fprintf(w.stdout, "%s is valid\n", good[0].Scenario.File)
 				return nil
 			}
 			fmt.Fprintf(w.stdout, "%d scenarios are valid\n", len(good))

@@ -1,0 +1,31 @@
+package suite
+
+import (
+	"slices"
+	"strings"
+)
+
+// withFlags adds to a command the flags that it does not have yet.
+func withFlags(command string, flags []string) string {
+	if command == "" {
+		return ""
+	}
+	for _, flag := range flags {
+		if !strings.Contains(command+" ", " "+flag+" ") {
+			command += " " + flag
+		}
+	}
+	return command
+}
+
+// Quoted makes an argument safe to paste into a shell.
+func Quoted(argument string) string {
+	plain := func(char rune) bool {
+		return char >= 'a' && char <= 'z' || char >= 'A' && char <= 'Z' || char >= '0' && char <= '9' ||
+			strings.ContainsRune("-_=./:,+@%", char)
+	}
+	if argument != "" && !slices.ContainsFunc([]rune(argument), func(char rune) bool { return !plain(char) }) {
+		return argument
+	}
+	return "'" + strings.ReplaceAll(argument, "'", `'\''`) + "'"
+}
