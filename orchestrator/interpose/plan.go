@@ -85,11 +85,13 @@ type PowerLoss struct {
 
 // Lose chooses which un-synced changes survive a power cut.
 type Lose struct {
-	// Survive is "none", "all", "only" (those of IDs), "except" (all but IDs), "prefix" (the first Count), or "seed" (a subset drawn by Seed).
+	// Survive is "none", "all", "only" (those of IDs), "except" (all but IDs), "keep" (only the Index-th), "drop" (all but the Index-th), "prefix" (the first Count), or "seed" (a subset drawn by Seed). An Index or a Count beyond the changes that there are makes the point inexact, and nothing is lost.
 	Survive string  `json:"survive"`
 	IDs     []int64 `json:"ids,omitempty"`
-	Count   int     `json:"count,omitempty"`
-	Seed    uint64  `json:"seed,omitempty"`
+	// Index is a place in Event.Unsynced, from 1.
+	Index int    `json:"index,omitempty"`
+	Count int    `json:"count,omitempty"`
+	Seed  uint64 `json:"seed,omitempty"`
 }
 
 // ParsePlan reads and validates a plan.
@@ -214,6 +216,9 @@ func (p Point) validateAction() error {
 	}
 	if p.Lose != nil && p.Action != Hold {
 		return errors.New("lose belongs to a hold that ends in a kill")
+	}
+	if p.Lose != nil && p.Lose.Index < 1 && (p.Lose.Survive == "keep" || p.Lose.Survive == "drop") {
+		return fmt.Errorf("lose: %s without an index, which counts from 1", p.Lose.Survive)
 	}
 	if p.Times < 0 || p.Times > 1 && p.Action == Hold {
 		return fmt.Errorf("times %d: a hold happens once, other actions at least once", p.Times)

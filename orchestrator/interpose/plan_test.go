@@ -66,6 +66,7 @@ func TestWrongPlansAreRefused(t *testing.T) {
 		"unknown action":            {func(p *Plan) { p.Points[0].Action = "explode" }, `unknown action "explode"`},
 		"two holds in one":          {func(p *Plan) { p.Points[0].Times = 2 }, "a hold happens once"},
 		"lose without tracking":     {func(p *Plan) { p.PowerLoss = nil }, "lose needs power_loss"},
+		"lose without index":        {func(p *Plan) { p.Points[0].Lose = &Lose{Survive: "drop"} }, "lose: drop without an index"},
 		"lose without hold":         {func(p *Plan) { p.Points[1].Lose = &Lose{} }, "lose belongs to a hold"},
 		"power loss, no quiescing":  {func(p *Plan) { p.NoQuiesce = true }, "power_loss needs quiescing"},
 		"record of what is not":     {func(p *Plan) { p.Record.Operations = []Operation{"x"} }, `unknown operation "x"`},

@@ -125,17 +125,21 @@ func (p *plannedFault) occurrence() int {
 // planLoss says which un-synced changes a power cut takes: lose-unsynced says
 // what is lost, the interposer asks what survives.
 func planLoss(text string) (*interpose.Lose, error) {
-	switch text {
-	case "all":
-		return &interpose.Lose{Survive: "none"}, nil
-	case "none":
-		return &interpose.Lose{Survive: "all"}, nil
-	}
-	seed, err := strconv.ParseUint(text, 10, 64)
+	loss, err := scenario.ParseLoss(text)
 	if err != nil {
-		return nil, fmt.Errorf("lose-unsynced %q: want all, none or a seed", text)
+		return nil, fmt.Errorf("lose-unsynced: %w", err)
 	}
-	return &interpose.Lose{Survive: "seed", Seed: seed}, nil
+	switch loss.Kind {
+	case scenario.LoseAll:
+		return &interpose.Lose{Survive: "none"}, nil
+	case scenario.LoseNone:
+		return &interpose.Lose{Survive: "all"}, nil
+	case scenario.LoseSeed:
+		return &interpose.Lose{Survive: "seed", Seed: uint64(loss.Number)}, nil
+	case scenario.LosePrefix:
+		return &interpose.Lose{Survive: "prefix", Count: loss.Number}, nil
+	}
+	return &interpose.Lose{Survive: string(loss.Kind), Index: loss.Number}, nil // drop, keep
 }
 
 // planID names the interposer's socket; containers that share a network may

@@ -49,7 +49,7 @@ var forms = map[string]form{
 	"signal":  {doc: "a signal's name", words: signals, check: checkSignal},
 	"errno":   {doc: "an error's name, such as ENOSPC", words: Errnos, check: checkErrno},
 	"keep":    {doc: "a number of bytes, half or all-but-n", pattern: keepPattern, check: checkKeep},
-	"loss":    {doc: "all, none or a seed", pattern: `^(all|none|0|[1-9][0-9]*)$`, check: checkLoss},
+	"loss":    {doc: "all, none, drop-n, keep-n, prefix-n or a seed", pattern: lossPattern, check: checkLoss},
 }
 
 func checkText(text string) (wrong, hint string) {

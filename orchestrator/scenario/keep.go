@@ -31,14 +31,3 @@ func checkKeep(text string) (wrong, hint string) {
 	}
 	return quote(text) + " is not a part of a write", "write a number of bytes, half, or all-but-1 (2, 3, …)"
 }
-
-// checkLoss takes what a power cut may do to what was not synced.
-func checkLoss(text string) (wrong, hint string) {
-	if text == "all" || text == "none" {
-		return "", ""
-	}
-	if seed, err := strconv.Atoi(text); err == nil && wholeNumber.MatchString(text) && seed >= 0 && seed <= countLimit && text[0] != '-' && text[0] != '+' {
-		return "", ""
-	}
-	return quote(text) + " does not say what is lost", fmt.Sprintf("write all, none, or a seed for a subset: a whole number up to %d", countLimit)
-}

@@ -30,6 +30,9 @@ type Point struct {
 	Keep string
 	// Incarnation is the life of the service, from 1.
 	Incarnation int
+	// Lose says what a power cut at this point takes, as lose-unsynced does;
+	// empty for a process crash.
+	Lose string
 }
 
 // Point gives the trigger as a point of a service. A trigger that may come in
@@ -57,15 +60,36 @@ func (p Point) When() When {
 	}
 }
 
+// Kill gives the fault that crashes the service at this point and starts it
+// again at once.
+func (p Point) Kill() Fault {
+	restart := Duration(0)
+	return Fault{
+		Kind: Kill, Service: p.Service, Signal: sigkill, Restart: &restart, LoseUnsynced: p.Lose, When: p.When(),
+	}
+}
+
+// Point gives the crash point of the fault, with what a power cut takes
+// there; the zero Point when its trigger is none.
+func (f Fault) Point() Point {
+	point := f.When.Point(f.Service)
+	if point != (Point{}) {
+		point.Lose = f.LoseUnsynced
+	}
+	return point
+}
+
 // String gives the point in its text form, which ParsePoint reads and which a
 // shell takes as one word without quotes:
 //
 //	worker-2:write:/data/users-003.csv:7:+11
 //	worker-2:amqp-publish:queue-2-3:4:after:i2
+//	worker-2:fsync:/data/journal:3:before:lose-drop-2
 //
 // The parts are service, operation, path or queue, occurrence, before or after
-// or + with what is kept, and, past the first life, i with its number. In
-// path and queue, bytes that are not plain are percent-encoded.
+// or + with what is kept; then, past the first life, i with its number, and of
+// a power loss lose- with what it takes. In path and queue, bytes that are not
+// plain are percent-encoded.
 func (p Point) String() string {
 	object := p.Path
 	if p.Kind == AMQP {
@@ -79,8 +103,14 @@ func (p Point) String() string {
 	if p.Incarnation > 1 {
 		text += ":i" + strconv.Itoa(p.Incarnation)
 	}
+	if p.Lose != "" {
+		text += ":" + losePrefix + p.Lose
+	}
 	return text
 }
+
+// losePrefix begins the part of a point's text that says what is lost.
+const losePrefix = "lose-"
 
 // ParsePoint reads what Point.String wrote. Nothing else is taken, so that a
 // point has one text and a text one point.
@@ -101,8 +131,8 @@ func ParsePoint(text string) (Point, error) {
 // readPoint takes a text apart.
 func readPoint(text string) (Point, error) {
 	parts := strings.Split(text, ":")
-	if len(parts) != 5 && len(parts) != 6 {
-		return Point{}, errors.New("want service:operation:path:occurrence:place, such as worker-2:write:/data/a.csv:7:+11")
+	if len(parts) < pointParts {
+		return Point{}, errPointShape
 	}
 	point := Point{Service: parts[0], Kind: TriggerKind(parts[1]), Incarnation: 1}
 	object, err := decodePart(parts[2])
@@ -122,13 +152,35 @@ func readPoint(text string) (Point, error) {
 	} else {
 		point.Timing = parts[4]
 	}
-	if len(parts) == 6 {
-		number, found := strings.CutPrefix(parts[5], "i")
-		if point.Incarnation, err = strconv.Atoi(number); err != nil || !found {
-			return Point{}, fmt.Errorf("incarnation %q: want i and its number, such as i2", parts[5])
+	return point, point.readRest(parts[pointParts:])
+}
+
+// pointParts is how many parts every point's text has.
+const pointParts = 5
+
+var errPointShape = errors.New("want service:operation:path:occurrence:place, such as worker-2:write:/data/a.csv:7:+11")
+
+// readRest reads the parts that only some points have: the life, then what a
+// power cut takes.
+func (p *Point) readRest(parts []string) (err error) {
+	if len(parts) > 0 {
+		if loss, found := strings.CutPrefix(parts[len(parts)-1], losePrefix); found {
+			if p.Lose, parts = loss, parts[:len(parts)-1]; loss == "" {
+				return errors.New("lose- without what is lost")
+			}
 		}
 	}
-	return point, nil
+	switch {
+	case len(parts) > 1:
+		return errPointShape
+	case len(parts) == 0:
+		return nil
+	}
+	number, found := strings.CutPrefix(parts[0], "i")
+	if p.Incarnation, err = strconv.Atoi(number); err != nil || !found {
+		return fmt.Errorf("part %q: want i and the number of a life, such as i2, or lose- and what is lost, such as lose-all", parts[0])
+	}
+	return nil
 }
 
 // check says what is wrong with a point, one thing at a time.
@@ -156,6 +208,12 @@ func (p Point) check() error {
 		if wrong, hint := checkKeep(p.Keep); wrong != "" {
 			return fmt.Errorf("place: %s: %s", wrong, hint)
 		}
+	}
+	if p.Lose == "" {
+		return nil
+	}
+	if wrong, hint := checkLoss(p.Lose); wrong != "" {
+		return fmt.Errorf("lose: %s: %s", wrong, hint)
 	}
 	return nil
 }

@@ -25,6 +25,8 @@ func TestPointText(t *testing.T) {
 		{Point{Service: "a", Kind: Rename, Path: "/50% of a:b ~x\x1b\xff\n'\"$(*", Occurrence: 3, Timing: TimingAfter, Incarnation: 1}, "a:rename:/50%25%20of%20a%3Ab%20%7Ex%1B%FF%0A%27%22%24%28%2A:3:after"},
 		{Point{Service: "worker-2", Kind: AMQP, Method: Publish, Queue: "queue-2-3", Occurrence: 4, Timing: TimingAfter, Incarnation: 1}, "worker-2:amqp-publish:queue-2-3:4:after"},
 		{Point{Service: "worker-2", Kind: AMQP, Method: Ack, Occurrence: 4, Timing: TimingBefore, Incarnation: 12}, "worker-2:amqp-ack::4:before:i12"},
+		{Point{Service: "worker-2", Kind: Fsync, Path: "/data/x", Occurrence: 3, Timing: TimingBefore, Incarnation: 1, Lose: "drop-3"}, "worker-2:fsync:/data/x:3:before:lose-drop-3"},
+		{Point{Service: "worker-2", Kind: Fsync, Path: "/data/x", Occurrence: 3, Timing: TimingAfter, Incarnation: 2, Lose: "17"}, "worker-2:fsync:/data/x:3:after:i2:lose-17"},
 	}
 	for _, test := range tests {
 		if got := test.point.String(); got != test.want {
@@ -62,7 +64,14 @@ func TestPointsThatAreNone(t *testing.T) {
 		{"a:write:/x:01:+1", "its one form is a:write:/x:1:+1"},
 		{"a:write:/x:1:+1:i0", "both are counted from 1"},
 		{"a:write:/x:1:+1:i1", "its one form is a:write:/x:1:+1"},
-		{"a:write:/x:1:+1:2", `incarnation "2"`},
+		{"a:write:/x:1:+1:2", `part "2": want i and the number of a life`},
+		{"a:write:/x:1:+1:lose-", "lose- without what is lost"},
+		{"a:write:/x:1:+1:lose-some", "does not say what is lost"},
+		{"a:write:/x:1:+1:lose-drop-0", "does not say what is lost"},
+		{"a:write:/x:1:+1:lose-keep-01", "does not say what is lost"},
+		{"a:write:/x:1:+1:lose-prefix-9999999999", "does not say what is lost"},
+		{"a:write:/x:1:+1:lose-all:i2", "want service:operation:path:occurrence:place"},
+		{"a:write:/x:1:+1:lose-all:lose-all", `part "lose-all": want i and the number of a life`},
 		{"a:write:/x:1:during", "want before, after, or + with what is kept"},
 		{"a:write:/x:1:", "want before, after, or + with what is kept"},
 		{"a:write:/x:1:+", "want before, after, or + with what is kept"},
@@ -94,6 +103,7 @@ func points() *rapid.Generator[Point] {
 			Kind:       rapid.SampledFrom(CrashPoints).Draw(t, "kind"),
 			Occurrence: rapid.IntRange(1, countLimit).Draw(t, "occurrence"), Incarnation: rapid.IntRange(1, 4).Draw(t, "incarnation"),
 			Timing: rapid.SampledFrom([]string{TimingBefore, TimingAfter}).Draw(t, "timing"),
+			Lose:   rapid.StringMatching(`|all|none|(drop|keep|prefix)-[1-9][0-9]{0,8}|0|[1-9][0-9]{0,8}`).Draw(t, "lose"),
 		}
 		object := text.Draw(t, "object")
 		if point.Kind == AMQP {
@@ -128,7 +138,7 @@ func TestPointRoundTrip(t *testing.T) {
 		if err != nil || back != point {
 			t.Fatalf("%#v is written %s and read as %#v, %v", point, text, back, err)
 		}
-		if parts := strings.Count(text, ":"); parts != 4 && parts != 5 {
+		if parts := strings.Count(text, ":"); parts < 4 || parts > 6 {
 			t.Fatalf("%s has %d colons", text, parts)
 		}
 		for _, one := range []byte(text) {
@@ -136,10 +146,89 @@ func TestPointRoundTrip(t *testing.T) {
 				t.Fatalf("%s holds %q", text, one)
 			}
 		}
-		if again := point.When().Point(point.Service); again != point {
-			t.Fatalf("the trigger of %#v is the point %#v", point, again)
+		if again := point.Kill().Point(); again != point {
+			t.Fatalf("the kill at %#v is at the point %#v", point, again)
 		}
 	})
+}
+
+// TestSequenceRoundTrip holds the same of several points in a row, whatever
+// their services and queues are called.
+func TestSequenceRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sequence := Sequence(rapid.SliceOfN(points(), 1, 4).Draw(t, "sequence"))
+		for i := range sequence {
+			if rapid.Bool().Draw(t, "then") {
+				sequence[i].Service = "then"
+			}
+			if sequence[i].Kind == AMQP && rapid.Bool().Draw(t, "queue") {
+				sequence[i].Queue = "then"
+			}
+		}
+		text := sequence.String()
+		back, err := ParseSequence(text)
+		if err != nil || !slices.Equal(back, sequence) {
+			t.Fatalf("%#v is written %s and read as %#v, %v", sequence, text, back, err)
+		}
+		for i, fault := range sequence.Kills() {
+			if fault.Point() != sequence[i] {
+				t.Fatalf("the kill at %s is at %s", sequence[i], fault.Point())
+			}
+		}
+	})
+}
+
+func TestSequencesThatAreNone(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                    "want service:operation",
+		"a:write:/x:1:+1:then":                `part "then"`,
+		"a:write:/x:1:+1:then:":               "nothing comes after then",
+		"a:write:/x:1:+1:then:b":              "want service:operation",
+		"a:write:/x:1:then:b:write:/x:1:+1":   "want service:operation",
+		"a:write:/x:1:+1:then:then:write:/x:": `read crash point "then:write:/x:"`,
+		"a:write:/x:1:+1:then:b:write:/x:1:+1:then:c:write:/x:1:+y": "place",
+		strings.Repeat("a:write:/x:1:+1:then:", 101):                "more than 100",
+	} {
+		if sequence, err := ParseSequence(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q gives %v, %v; want %q", text, sequence, err, want)
+		}
+	}
+	sequence, err := ParseSequence("worker-2:write:/data/a.csv:7:+11:then:worker-2:amqp-publish:then:1:before:i2:lose-all")
+	if err != nil || len(sequence) != 2 || sequence[1].Queue != "then" || sequence[1].Lose != "all" || sequence[1].Incarnation != 2 {
+		t.Errorf("read as %#v, %v", sequence, err)
+	}
+}
+
+// TestLoss holds each value of lose-unsynced to what it is, its text and its
+// phrase.
+func TestLoss(t *testing.T) {
+	for text, want := range map[string]struct {
+		loss   Loss
+		phrase string
+	}{
+		"all":       {Loss{Kind: LoseAll}, "losing all that was not synced"},
+		"none":      {Loss{Kind: LoseNone}, "losing nothing that was not synced"},
+		"drop-3":    {Loss{LoseDrop, 3}, "losing the 3rd un-synced change alone"},
+		"keep-21":   {Loss{LoseKeep, 21}, "losing every un-synced change but the 21st"},
+		"prefix-1":  {Loss{LosePrefix, 1}, "losing every un-synced change after the first"},
+		"prefix-12": {Loss{LosePrefix, 12}, "losing every un-synced change after the first 12"},
+		"0":         {Loss{LoseSeed, 0}, "losing some of what was not synced (seed 0)"},
+		"17":        {Loss{LoseSeed, 17}, "losing some of what was not synced (seed 17)"},
+	} {
+		loss, err := ParseLoss(text)
+		if err != nil || loss != want.loss || loss.String() != text || loss.phrase() != want.phrase {
+			t.Errorf("%s is %#v, %v, written %s, in words %s", text, loss, err, loss, loss.phrase())
+		}
+		fault := Fault{Kind: Kill, Service: "a", Signal: sigkill, LoseUnsynced: text, When: When{Kind: Fsync, Path: "/x"}}
+		if got := fault.String(); got != "kill a before its 1st fsync of /x, "+want.phrase {
+			t.Errorf("the fault reads: %s", got)
+		}
+	}
+	for _, text := range []string{"", "drop", "drop-", "drop-0", "drop--1", "keep-01", "prefix-0", "prefix-x", "seed-1", "-1", "+1", "01", "ALL", "drop-1000000001"} {
+		if loss, err := ParseLoss(text); err == nil {
+			t.Errorf("%q is taken for %#v", text, loss)
+		}
+	}
 }
 
 // TestPointsAreDistinct holds that two points share no text.

@@ -123,7 +123,7 @@ type Fault struct {
 	Grace   *Duration `yaml:"grace" json:"grace,omitempty" doc:"how long it is given to stop before SIGKILL; the compose file's stop_grace_period when left out"`
 	For     *Duration `yaml:"for" json:"for,omitempty" min:"1ms" doc:"how long it lasts"`
 
-	LoseUnsynced    string    `yaml:"lose-unsynced" json:"loseUnsynced,omitempty" accept:"scalar" form:"loss" doc:"power loss: what was not synced is gone after the kill: all, none, or a subset drawn by this seed; left out, a process crash, which loses nothing that was written"`
+	LoseUnsynced    string    `yaml:"lose-unsynced" json:"loseUnsynced,omitempty" accept:"scalar" form:"loss" doc:"power loss: what was not synced is gone after the kill: all, none, the n-th change alone (drop-n), every other (keep-n), all after the first n (prefix-n), or a subset drawn by this seed; left out, a process crash, which loses nothing that was written"`
 	Errno           string    `yaml:"errno" json:"errno,omitempty" form:"errno" doc:"the error that the call returns"`
 	RestartIfExited *Duration `yaml:"restart-if-exited" json:"restartIfExited,omitempty" doc:"start the service again this long after it was down, should the error end it; left out, it stays down then"`
 	Bytes           *int      `yaml:"bytes" json:"bytes,omitempty" min:"0" doc:"how many bytes the call moves at most; 0, for a read only, looks like the end of the file"`

@@ -57,15 +57,14 @@ func (f Fault) manner() string {
 
 // loss says what becomes of what was not synced; nothing of a process crash.
 func (f Fault) loss() string {
-	switch f.LoseUnsynced {
-	case "":
+	if f.LoseUnsynced == "" {
 		return ""
-	case "all":
-		return ", losing all that was not synced"
-	case "none":
-		return ", losing nothing that was not synced"
 	}
-	return fmt.Sprintf(", losing some of what was not synced (seed %s)", f.LoseUnsynced)
+	loss, err := ParseLoss(f.LoseUnsynced)
+	if err != nil {
+		return ", losing " + printable(f.LoseUnsynced) // a fault that no parser made
+	}
+	return ", " + loss.phrase()
 }
 
 // String gives the trigger as a phrase: after 3s, when the log of worker-2

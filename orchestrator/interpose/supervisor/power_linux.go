@@ -215,6 +215,9 @@ func (m *powerModel) drop(durable func(*change) bool) {
 
 // survivors says which changes a power cut leaves.
 func (m *powerModel) survivors(choice interpose.Lose) (map[int64]bool, error) {
+	if beyond := max(choice.Index, choice.Count); beyond > len(m.changes) {
+		return nil, fmt.Errorf("lose: there is no un-synced change %d: there are %d", beyond, len(m.changes))
+	}
 	survive := make(map[int64]bool, len(m.changes))
 	random := rand.New(rand.NewPCG(choice.Seed, uint64(len(m.changes))))
 	for i, c := range m.changes {
@@ -226,12 +229,16 @@ func (m *powerModel) survivors(choice interpose.Lose) (map[int64]bool, error) {
 			survive[c.id] = slices.Contains(choice.IDs, c.id)
 		case "except":
 			survive[c.id] = !slices.Contains(choice.IDs, c.id)
+		case "keep":
+			survive[c.id] = i+1 == choice.Index
+		case "drop":
+			survive[c.id] = i+1 != choice.Index
 		case "prefix":
 			survive[c.id] = i < choice.Count
 		case "seed":
 			survive[c.id] = random.IntN(2) == 0
 		default:
-			return nil, fmt.Errorf("lose: unknown choice %q: want none, all, only, except, prefix or seed", choice.Survive)
+			return nil, fmt.Errorf("lose: unknown choice %q: want none, all, only, except, keep, drop, prefix or seed", choice.Survive)
 		}
 	}
 	return survive, nil

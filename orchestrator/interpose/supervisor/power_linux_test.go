@@ -58,6 +58,9 @@ func TestPowerLossTakesWhatWasNotSynced(t *testing.T) {
 		"a rename that survives without its data":         {at(interpose.Rename, "state", 1, interpose.After), interpose.Lose{Survive: "except", IDs: []int64{2}}, []string{"unsynced"}, ""},
 		"a prefix of the changes":                         {at(interpose.Rename, "state", 3, interpose.After), interpose.Lose{Survive: "prefix", Count: 5}, []string{"unsynced"}, "state 1\n"},
 		"all but the last rename":                         {at(interpose.Rename, "state", 2, interpose.After), interpose.Lose{Survive: "except", IDs: []int64{6}}, []string{"unsynced"}, "state 1\n"},
+		"the last change dropped by its place":            {at(interpose.Rename, "state", 2, interpose.After), interpose.Lose{Survive: "drop", Index: 6}, []string{"unsynced"}, "state 1\n"},
+		"a change in the middle dropped by its place":     {at(interpose.Rename, "state", 1, interpose.After), interpose.Lose{Survive: "drop", Index: 2}, []string{"unsynced"}, ""},
+		"a rename kept by its place":                      {at(interpose.Rename, "state", 1, interpose.After), interpose.Lose{Survive: "keep", Index: 3}, []string{"unsynced"}, "none"},
 		"only a rename that depends on what is lost":      {at(interpose.Rename, "state", 1, interpose.After), interpose.Lose{Survive: "only", IDs: []int64{3}}, []string{"unsynced"}, "none"},
 	}
 	for name, test := range tests {
@@ -65,6 +68,27 @@ func TestPowerLossTakesWhatWasNotSynced(t *testing.T) {
 			got, event := afterPowerLoss(t, test.point, test.survive, test.arguments...)
 			if got != test.want {
 				t.Errorf("got %q, want %q; not synced: %+v, lost %v", got, test.want, event.Unsynced, event.Lost)
+			}
+		})
+	}
+}
+
+// TestPowerLossBeyondTheList asks for changes that there are not: a point at which something else was lost than planned must not look exact.
+func TestPowerLossBeyondTheList(t *testing.T) {
+	for name, lose := range map[string]interpose.Lose{
+		"drop": {Survive: "drop", Index: 4}, "keep": {Survive: "keep", Index: 4}, "prefix": {Survive: "prefix", Count: 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			directory := t.TempDir()
+			plan := withPowerLoss(directory, hold(interpose.Rename, directory+"/state", 1, interpose.After), lose)
+			p := start(t, plan, target, "save", directory, "5", "unsynced")
+			event := p.await(interpose.Reached)
+			p.kill()
+			if want := "lose: there is no un-synced change 4: there are 3"; event.Inexact != want || len(event.Lost) != 0 {
+				t.Errorf("inexact %q, lost %v of %+v; want %q", event.Inexact, event.Lost, event.Unsynced, want)
+			}
+			if got := contents(t, directory+"/state"); got != "state 1\n" {
+				t.Errorf("the file holds %q", got)
 			}
 		})
 	}
