@@ -26,6 +26,7 @@ const (
 	Exited       Kind = "exited"        // Service, Incarnation, Code; Text names the signal or the OOM killer where known
 	FaultArmed   Kind = "fault-armed"   // Service, Fault, Text: the trigger in words
 	PointReached Kind = "point-reached" // Service, Incarnation, Fault, Point; Text: Point in words; a program is held at a crash point
+	Operation    Kind = "operation"     // Service, Incarnation, Point: a recorded operation of the service, in the order in which it made them
 	FaultFired   Kind = "fault-fired"   // Service, Incarnation, Fault, Text: what matched; the moment at which the trigger came
 	FaultDone    Kind = "fault-done"    // Service, Incarnation, Fault, Text: what was done; the moment at which it had taken effect
 	FaultHealed  Kind = "fault-healed"  // Service, Incarnation, Fault, Text: the service is back: started, unpaused or connected again

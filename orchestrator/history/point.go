@@ -6,19 +6,26 @@ import (
 )
 
 // Point is a crash point as the interposer met it: the call that was held, and
-// what of it took effect.
+// what of it took effect. In an Operation event it is a call that was let
+// through: Occurrence then counts on that very path, and Timing, Action and
+// Kept are empty.
 type Point struct {
 	Operation  string `json:"operation"` // write, fsync, … publish, ack
 	Call       string `json:"call"`      // the system call
 	Path       string `json:"path,omitempty"`
 	Other      string `json:"other,omitempty"` // the second name of a rename or link
 	Queue      string `json:"queue,omitempty"`
-	Occurrence int    `json:"occurrence"` // of matching calls in this incarnation
-	Timing     string `json:"timing"`     // before, during or after
-	Action     string `json:"action"`     // hold, fail, short or delay
-	Size       int64  `json:"size"`       // bytes that the call asked for
-	Offset     int64  `json:"offset"`     // where in the file; -1 where there is no such place
-	Kept       int64  `json:"kept"`       // bytes that took effect
+	Occurrence int    `json:"occurrence"`       // of matching calls in this incarnation
+	Timing     string `json:"timing,omitempty"` // before, during or after
+	Action     string `json:"action,omitempty"` // hold, fail, short or delay
+	Size       int64  `json:"size"`             // bytes that the call asked for
+	Offset     int64  `json:"offset"`           // where in the file; -1 where there is no such place
+	Kept       int64  `json:"kept"`             // bytes that took effect
+	// Sum is a checksum of the bytes that a write carries, where it was asked for.
+	Sum string `json:"sum,omitempty"`
+	// Pending is how many changes were not synced just before an operation,
+	// where that was followed.
+	Pending int `json:"pending,omitempty"`
 	// Inexact says why the point may be off; empty when it is exact.
 	Inexact string        `json:"inexact,omitempty"`
 	Quiesce time.Duration `json:"quiesce,omitempty"` // how long stopping the other threads took

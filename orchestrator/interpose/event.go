@@ -67,8 +67,10 @@ type Event struct {
 	// Size is the bytes asked for and Offset where in the file they go; Offset is -1 where there is none.
 	Size   int64 `json:"size,omitempty"`
 	Offset int64 `json:"offset,omitempty"`
-	// Sum is a checksum of the bytes that a recorded write carries, when asked for.
+	// Sum is a checksum of the bytes that a write carries, when asked for.
 	Sum string `json:"sum,omitempty"`
+	// Pending is, for Op, how many changes were not synced just before the operation, where the plan follows power loss.
+	Pending int `json:"pending,omitempty"`
 
 	// Counts says, for each point by ID, how many calls matched it in this incarnation.
 	Counts map[string]int `json:"counts,omitempty"`

@@ -62,6 +62,8 @@ type Point struct {
 	Wait time.Duration `json:"wait,omitempty"`
 	// Times is how many consecutive matches, from Occurrence on, get the action; 1 when zero. It does not apply to Hold.
 	Times int `json:"times,omitempty"`
+	// Sum adds a checksum of the bytes that the write at the point carries, at the price of reading them.
+	Sum bool `json:"sum,omitempty"`
 	// Lose says what a power cut at this point takes; nothing when nil. It needs Plan.PowerLoss and Action Hold.
 	Lose *Lose `json:"lose,omitempty"`
 }

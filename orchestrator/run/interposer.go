@@ -24,6 +24,8 @@ import (
 type interposer struct {
 	service *service
 	points  []*pointState // of this service, in the order of the scenario
+	// record is set where every operation of the service is to be recorded.
+	record *Recording
 
 	mu     sync.Mutex
 	client *interpose.Client
@@ -44,8 +46,27 @@ type pointState struct {
 	matches chan trigger.Match
 }
 
-// interpose gives services that crash points are planned for an interposer.
+// Recording asks for every operation of a service to be in the history, as
+// events of the kind history.Operation.
+type Recording struct {
+	Service string
+	// PowerLoss follows what is not synced too: Point.Pending is counted.
+	PowerLoss bool
+}
+
+// recordable is what a Recording records.
+var recordable = interpose.Operations
+
+// interpose gives services that crash points are planned for, or that are to
+// be recorded, an interposer.
 func (r *run) interpose() error {
+	if r.record != nil {
+		target := r.services[r.record.Service]
+		if target == nil || target.shared {
+			return fmt.Errorf("record %s: it is no service of this run's own", r.record.Service)
+		}
+		target.interposer = &interposer{service: target, record: r.record}
+	}
 	before := ""
 	for _, p := range r.planned {
 		if !p.planned.When.IsCrashPoint() {
@@ -98,6 +119,7 @@ func planPoint(p *plannedFault) (interpose.Point, error) {
 	default:
 		point.Action = interpose.Hold
 	}
+	point.Sum = point.Operation == interpose.Write
 	if p.planned.LoseUnsynced != "" {
 		lose, err := planLoss(p.planned.LoseUnsynced)
 		if err != nil {
@@ -158,6 +180,12 @@ func (i *interposer) plan(incarnation int) interpose.Plan {
 		ID: i.planID(), Incarnation: incarnation, AwaitClient: true,
 		Init: i.service.spec.Init != nil && *i.service.spec.Init,
 	}
+	if i.record != nil {
+		plan.Record = &interpose.Record{Operations: recordable, Sums: true}
+		if i.record.PowerLoss {
+			plan.PowerLoss = &interpose.PowerLoss{Paths: dataPaths(i.service.spec)}
+		}
+	}
 	if i.over {
 		return plan
 	}
@@ -182,12 +210,14 @@ func (i *interposer) plan(incarnation int) interpose.Plan {
 // trapLater makes the interposer see the calls of a point that is armed in
 // the middle of a life: what is trapped cannot be changed later.
 func (i *interposer) trapLater(plan *interpose.Plan, point interpose.Point) {
-	if plan.Record == nil {
-		plan.Record = &interpose.Record{}
-	}
-	plan.Record.Operations = append(plan.Record.Operations, point.Operation)
-	if point.Path != "" {
-		plan.Record.Paths = append(plan.Record.Paths, point.Path)
+	if i.record == nil {
+		if plan.Record == nil {
+			plan.Record = &interpose.Record{}
+		}
+		plan.Record.Operations = append(plan.Record.Operations, point.Operation)
+		if point.Path != "" {
+			plan.Record.Paths = append(plan.Record.Paths, point.Path)
+		}
 	}
 	if point.Lose != nil {
 		plan.PowerLoss = &interpose.PowerLoss{Paths: dataPaths(i.service.spec)}
@@ -281,6 +311,8 @@ func (i *interposer) hear(client *interpose.Client, hello chan<- error) {
 		switch event.Kind {
 		case interpose.Hello, interpose.Started:
 			answer(nil)
+		case interpose.Op:
+			i.recorded(event)
 		case interpose.Reached:
 			i.reached(event)
 		case interpose.Coverage:
@@ -328,11 +360,22 @@ func (i *interposer) reached(event interpose.Event) {
 	}
 }
 
+// recorded takes an operation into the history. What is traced for a point
+// that is armed later is nobody's recording.
+func (i *interposer) recorded(event interpose.Event) {
+	if i.record == nil {
+		return
+	}
+	i.service.recorder.Add(history.Event{
+		Kind: history.Operation, Service: i.service.spec.Name, Incarnation: event.Incarnation, Point: historyPoint(event),
+	})
+}
+
 func historyPoint(event interpose.Event) *history.Point {
 	point := &history.Point{
 		Operation: string(event.Operation), Call: event.Call, Path: event.Path, Other: event.Other, Queue: event.Queue,
 		Occurrence: event.Occurrence, Timing: string(event.Timing), Size: event.Size, Offset: event.Offset, Kept: event.Kept,
-		Action: string(event.Action), Inexact: event.Inexact, Quiesce: event.Quiesce,
+		Action: string(event.Action), Sum: event.Sum, Pending: event.Pending, Inexact: event.Inexact, Quiesce: event.Quiesce,
 	}
 	lost := map[int64]bool{}
 	for _, id := range event.Lost {
@@ -451,6 +494,9 @@ func (i *interposer) release(ctx context.Context) error {
 // another process's sockets, and what a short read left in a file, can only
 // be reached through a copy of its descriptor.
 func (i *interposer) capabilities() []string {
+	if i.record != nil {
+		return []string{"SYS_PTRACE"}
+	}
 	for _, p := range i.points {
 		if p.point.Operation.AMQP() || p.point.Operation == interpose.Read && p.point.Action == interpose.Short {
 			i.service.warn("%s was given the capability SYS_PTRACE: its crash points on sockets and short reads need it", i.service.spec.Name)

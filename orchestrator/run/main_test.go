@@ -15,6 +15,7 @@ import (
 
 	"github.com/killpoint/killpoint/orchestrator/engine"
 	"github.com/killpoint/killpoint/orchestrator/history"
+	"github.com/killpoint/killpoint/orchestrator/interpose"
 	"github.com/killpoint/killpoint/orchestrator/scenario"
 	"github.com/killpoint/killpoint/orchestrator/system"
 )
@@ -71,6 +72,9 @@ func runWithEngine(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	os.Setenv("XDG_CACHE_HOME", cache)
+	if err := buildInterposer(ctx, cache); err != nil {
+		return 1, err
+	}
 	code = m.Run()
 	// Every orchestrator of the tests is closed, so that its owner is dead.
 	left, err := Sweep(ctx, testEngine, false)
@@ -78,6 +82,17 @@ func runWithEngine(m *testing.M) (code int, err error) {
 		err = errors.Join(err, fmt.Errorf("the tests have left %q", left))
 	}
 	return code, errors.Join(err, testEngine.RemoveImage(ctx, actorImage), os.RemoveAll(cache))
+}
+
+// buildInterposer makes the interposer that the tests' containers get.
+func buildInterposer(ctx context.Context, folder string) error {
+	binary := filepath.Join(folder, interpose.Name)
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "../interpose/cmd/interposer")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+testEngine.Info().Arch)
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the interposer: %w\n%s", err, out)
+	}
+	return os.Setenv(interpose.BinaryVariable, binary)
 }
 
 func importActor(ctx context.Context) error {

@@ -86,6 +86,12 @@ func (o *Orchestrator) Close(ctx context.Context) error {
 // trouble is an event of the history. Everything that the run made is gone
 // when it returns, or named in an event.
 func (o *Orchestrator) Run(ctx context.Context, sc *scenario.Scenario, sys *system.System) *history.History {
+	return o.Record(ctx, sc, sys, nil)
+}
+
+// Record is Run with every operation of one service in the history; of none
+// when the recording is nil.
+func (o *Orchestrator) Record(ctx context.Context, sc *scenario.Scenario, sys *system.System, record *Recording) *history.History {
 	id := newRunID()
 	dir := filepath.Join(o.options.Dir, fileName(sc.Name)+"-"+id)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -93,7 +99,7 @@ func (o *Orchestrator) Run(ctx context.Context, sc *scenario.Scenario, sys *syst
 	}
 	recorder := history.NewRecorder(o.meta(id, sc), dir)
 	g := o.newGroup(id, sc.Name, sys, recorder)
-	r := &run{group: g, scenario: sc, facts: factsOf(sc), up: make(chan struct{})}
+	r := &run{group: g, scenario: sc, facts: factsOf(sc), record: record, up: make(chan struct{})}
 	g.onRead = r.nudge
 	aborting, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
@@ -115,6 +121,7 @@ type run struct {
 	facts    scenario.Facts
 	broker   *brokerLink
 	planned  []*plannedFault
+	record   *Recording
 	progress *progress
 	up       chan struct{} // closed when every service has been started
 	sent     []string      // ids of the chunks that were confirmed; nil until read

@@ -15,6 +15,9 @@ func (e *engine) act(n *notification, t *thread, op *operation, point *armed) {
 	event := e.describe(n, t, op)
 	event.Kind, event.Point, event.Action, event.Timing = interpose.Reached, point.ID, point.Action, point.Timing
 	event.Occurrence = point.count
+	if point.Sum {
+		event.Sum = e.sum(t, op)
+	}
 	switch point.Action {
 	case interpose.Hold:
 		if e.plan.NoQuiesce {

@@ -269,14 +269,34 @@ func (e *engine) record(n *notification, t *thread, op *operation) {
 	}
 	op.place.occurrences[op.kind]++
 	event.Occurrence = op.place.occurrences[op.kind]
-	if e.plan.Record.Sums && op.kind == kindWrite {
-		if data, err := e.bytes(t, op, op.size); err == nil {
-			sum := crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))
-			event.Sum = strconv.FormatUint(uint64(sum), 16)
-		}
+	if e.plan.Record.Sums {
+		event.Sum = e.sum(t, op)
 	}
+	event.Pending = e.pending()
 	e.events.add(event)
 }
+
+// pending is how many changes are not synced.
+func (e *engine) pending() int {
+	if e.power == nil {
+		return 0
+	}
+	return len(e.power.changes)
+}
+
+// sum is a checksum of the bytes that a write carries, and empty for anything else.
+func (e *engine) sum(t *thread, op *operation) string {
+	if op.kind != kindWrite {
+		return ""
+	}
+	data, err := e.bytes(t, op, op.size)
+	if err != nil {
+		return ""
+	}
+	return strconv.FormatUint(uint64(crc32.Checksum(data, castagnoli)), 16)
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // describe makes an event of an operation.
 func (e *engine) describe(n *notification, t *thread, op *operation) interpose.Event {

@@ -152,6 +152,7 @@ func (e *engine) recordSent(m *transmission, s sent) {
 	key := string(event.Operation) + " " + event.Queue
 	e.frames.occurrences[key]++
 	event.Occurrence = e.frames.occurrences[key]
+	event.Pending = e.pending()
 	e.events.add(event)
 }
 
