@@ -52,10 +52,12 @@ const (
 	MaxHeaderBytes = 64 << 10
 	// MaxGroupBytes is the most that one group commit may hold, in bytes.
 	MaxGroupBytes = 1 << 30
+	// DefaultJournalBytes is what Options.JournalBytes means when it is 0.
+	DefaultJournalBytes = 64 << 20
+	// MinimumJournalBytes is the smallest Options.JournalBytes.
+	MinimumJournalBytes = 1 << 10
 
-	defaultJournalBytes = 64 << 20
 	initialJournalBytes = 1 << 20
-	minimumJournalBytes = 1 << 10
 	defaultOpenFiles    = 1024
 )
 
@@ -92,13 +94,13 @@ func (o Options) complete() (Options, error) {
 		return o, fmt.Errorf("check options: Header has %d bytes; at most %d", len(o.Header), MaxHeaderBytes)
 	case o.Durability > Process:
 		return o, fmt.Errorf("check options: unknown durability %d; want Power or Process", o.Durability)
-	case o.JournalBytes < 0 || o.JournalBytes > 0 && o.JournalBytes < minimumJournalBytes:
-		return o, fmt.Errorf("check options: JournalBytes is %d; want at least %d", o.JournalBytes, minimumJournalBytes)
+	case o.JournalBytes < 0 || o.JournalBytes > 0 && o.JournalBytes < MinimumJournalBytes:
+		return o, fmt.Errorf("check options: JournalBytes is %d; want at least %d", o.JournalBytes, MinimumJournalBytes)
 	case o.OpenFiles < 0:
 		return o, fmt.Errorf("check options: OpenFiles is %d; want a positive number", o.OpenFiles)
 	}
 	if o.JournalBytes == 0 {
-		o.JournalBytes = defaultJournalBytes
+		o.JournalBytes = DefaultJournalBytes
 	}
 	if o.OpenFiles == 0 {
 		o.OpenFiles = defaultOpenFiles

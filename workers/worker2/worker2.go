@@ -40,6 +40,7 @@ func ReadConfig(r *config.Reader) Config {
 	c.Files.Partitions = config.Partitions(r)
 	durability := r.OneOf("DURABILITY", partition.Power.String(), partition.Power.String(), partition.Process.String())
 	c.Files.Durability, _ = partition.ParseDurability(durability)
+	c.Files.JournalBytes = int64(r.Int("JOURNAL_BYTES", partition.DefaultJournalBytes, partition.MinimumJournalBytes, partition.MaxGroupBytes))
 	return c
 }
 
