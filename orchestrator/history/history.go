@@ -96,6 +96,7 @@ type Stage string
 // The stages at which files are collected.
 const (
 	AtCrash      Stage = "crash"         // the file of a crash point, when the service was dead and not yet started again
+	Recovered    Stage = "recovered"     // the file of a crash point when the run had ended, where it is not AtEnd
 	AtEnd        Stage = "end"           // when the run had ended
 	BeforeStable Stage = "before-stable" // before the further restart of a stable expectation
 	AfterStable  Stage = "after-stable"  // after it
@@ -107,8 +108,11 @@ type File struct {
 	Service string `json:"service"`
 	Path    string `json:"path"` // in the container
 	Stage   Stage  `json:"stage"`
-	Size    int64  `json:"size"`
-	SHA256  string `json:"sha256"`
+	// Fault is the number of the fault whose crash point the file belongs
+	// to; 0 where it was not collected for one.
+	Fault  int    `json:"fault,omitempty"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
 	// Stored is the file's name below the history's directory.
 	Stored string `json:"stored"`
 }
@@ -222,6 +226,11 @@ func (r *Recorder) Meta(change func(*Meta)) {
 
 // Store keeps a collected file's content and records it.
 func (r *Recorder) Store(service, path string, stage Stage, content io.Reader) (File, error) {
+	return r.StoreCut(0, service, path, stage, content)
+}
+
+// StoreCut is Store of a file of the crash point of a fault, by its number.
+func (r *Recorder) StoreCut(fault int, service, path string, stage Stage, content io.Reader) (File, error) {
 	r.mu.Lock()
 	number := len(r.history.Files)
 	r.history.Files = append(r.history.Files, File{}) // keeps the number ours while the content is copied
@@ -229,6 +238,9 @@ func (r *Recorder) Store(service, path string, stage Stage, content io.Reader) (
 	r.mu.Unlock()
 
 	file, err := storeFile(dir, number, service, path, stage, content)
+	if err == nil {
+		file.Fault = fault
+	}
 	r.mu.Lock()
 	r.history.Files[number] = file
 	r.mu.Unlock()

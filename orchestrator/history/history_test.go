@@ -175,6 +175,11 @@ func TestStoreKeepsContentAndItsHash(t *testing.T) {
 		t.Errorf("got %+v", file)
 	}
 	long := store(t, history.NewRecorder(history.Meta{}, t.TempDir()), "a", "/"+strings.Repeat("x", 251)+".csv", history.AtEnd, "abc")
+	cuts := history.NewRecorder(history.Meta{}, t.TempDir())
+	cut, err := cuts.StoreCut(2, "a", "/x", history.AtCrash, strings.NewReader("ab"))
+	if err != nil || cut.Fault != 2 || cuts.History().Files[0] != cut {
+		t.Errorf("stored %+v (%v), in the history is %+v", cut, err, cuts.History().Files)
+	}
 	if !strings.HasSuffix(long.Stored, "x.csv") || len(long.Path) != 256 {
 		t.Errorf("a long name: %+v", long)
 	}

@@ -21,6 +21,9 @@ func (r *run) collect(ctx context.Context) error {
 	if err := r.collectRows(ctx); err != nil {
 		return err
 	}
+	if err := r.collectRecovered(ctx); err != nil {
+		return err
+	}
 	for index, expect := range r.scenario.Expect.Run {
 		if err := r.runCommand(ctx, index, expect); err != nil {
 			return err
@@ -169,28 +172,4 @@ func (r *run) watchLife(service string, life int, ready string) (<-chan bool, fu
 		}
 	})
 	return seen, stop
-}
-
-// collectCrash fetches the file of a crash point while its service is dead:
-// the bytes that its next life finds.
-func (r *run) collectCrash(ctx context.Context, p *plannedFault) error {
-	if !p.holds() || p.target.now().running {
-		return nil
-	}
-	point := p.target.interposer.met(p.number)
-	if point == nil || point.Path == "" {
-		return nil
-	}
-	defer r.recorder.Span(history.SpanCollect, "file of the crash point")()
-	err := r.engine.CopyFrom(ctx, p.target.id, point.Path, func(header *tar.Header, content io.Reader) error {
-		if header.Typeflag != tar.TypeReg {
-			return nil
-		}
-		_, err := r.recorder.Store(p.planned.Service, point.Path, history.AtCrash, content)
-		return err
-	})
-	if err != nil && !errors.Is(err, engine.ErrNoFile) {
-		return fmt.Errorf("collect %s of %s at the crash: %w", point.Path, p.planned.Service, err)
-	}
-	return nil
 }

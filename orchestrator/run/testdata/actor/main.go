@@ -11,6 +11,7 @@
 //	SIGTERM=7         exit with this code on SIGTERM; ignore to go on
 //	FILE_X=/a:text    write a file at the start of each life
 //	APPEND_X=/a:text  append to one
+//	FOLDER=/a         make this folder first, where it is not there
 //	HEALTHY=5         the health check passes after this many lines
 //	HEALTHY=db:80     … or once that address answers
 //	SERVE=:80         answer on this port
@@ -98,6 +99,9 @@ func nextLife() int {
 }
 
 func (a *actor) writeFiles() {
+	if folder := os.Getenv("FOLDER"); folder != "" {
+		must(os.MkdirAll(folder, 0o755))
+	}
 	for _, variable := range os.Environ() {
 		name, value, _ := strings.Cut(variable, "=")
 		path, text, _ := strings.Cut(value, ":")
