@@ -44,6 +44,8 @@ func TestJSONFieldsAreDocumented(t *testing.T) {
 		"Document": reflect.TypeFor[Document](), "Totals": reflect.TypeFor[Totals](), "Scenario": reflect.TypeFor[Result](),
 		"Fault": reflect.TypeFor[Fault](), "Check": reflect.TypeFor[Check](), "Finding": reflect.TypeFor[Finding](),
 		"Row": reflect.TypeFor[Row](), "Times": reflect.TypeFor[Times](), "Phase": reflect.TypeFor[PhaseTime](),
+		"Point": reflect.TypeFor[Point](), "Unsynced": reflect.TypeFor[Unsynced](),
+		"CutFile": reflect.TypeFor[CutFile](), "Bytes": reflect.TypeFor[Bytes](),
 		"Campaign": reflect.TypeFor[Campaign](), "PointTotals": reflect.TypeFor[PointTotals](),
 		"OperationTotals": reflect.TypeFor[OperationTotals](), "SmallestCase": reflect.TypeFor[SmallestCase](),
 		"CrashPoint": reflect.TypeFor[CrashPoint](),

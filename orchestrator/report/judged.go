@@ -41,6 +41,7 @@ func NewResult(sc *scenario.Scenario, h *history.History, verdict check.Verdict)
 		result.Started = &started
 	}
 	result.Faults = faultsOf(h)
+	pointsOf(sc, h, result.Faults)
 	for _, one := range verdict.Results {
 		result.Checks = append(result.Checks, checkOf(one))
 	}

@@ -108,6 +108,55 @@ type Fault struct {
 	FiredAt     *float64 `json:"firedAt,omitempty"`
 	DoneAt      *float64 `json:"doneAt,omitempty"`
 	HealedAt    *float64 `json:"healedAt,omitempty"`
+	Point       *Point   `json:"point,omitempty"`
+}
+
+// Point is the crash point at which a fault was done, as the program came to
+// it.
+type Point struct {
+	Point      string     `json:"point"` // its text form, which replay takes
+	Text       string     `json:"text"`  // in words
+	Operation  string     `json:"operation"`
+	Call       string     `json:"call"`
+	Path       string     `json:"path,omitempty"`
+	Other      string     `json:"other,omitempty"`
+	Queue      string     `json:"queue,omitempty"`
+	Occurrence int        `json:"occurrence"`
+	Timing     string     `json:"timing"`
+	Size       int64      `json:"size,omitempty"`
+	Offset     *int64     `json:"offset,omitempty"`
+	Kept       int64      `json:"kept,omitempty"`
+	Inexact    string     `json:"inexact,omitempty"`
+	Unsynced   []Unsynced `json:"unsynced,omitempty"`
+	Files      []CutFile  `json:"files,omitempty"`
+}
+
+// Unsynced is one change that a power cut at the crash point could take.
+type Unsynced struct {
+	Operation string `json:"operation"`
+	Path      string `json:"path"`
+	Other     string `json:"other,omitempty"`
+	Offset    int64  `json:"offset"`
+	Size      int64  `json:"size"`
+	Lost      bool   `json:"lost"`
+}
+
+// CutFile is a file of a crash point before and after recovery. Crash or End
+// is nil when there was no such file.
+type CutFile struct {
+	Path  string `json:"path"`
+	Cut   *int64 `json:"cut,omitempty"` // the first byte that the crash kept from being written, or took
+	Crash *Bytes `json:"crash,omitempty"`
+	End   *Bytes `json:"end,omitempty"`
+}
+
+// Bytes is what a file held around a cut.
+type Bytes struct {
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+	From   int64  `json:"from"` // where in the file Hex begins
+	Hex    string `json:"hex"`
+	Unread string `json:"unread,omitempty"` // why they could not be read
 }
 
 // Check is one check and what it found.

@@ -9,6 +9,8 @@ import (
 // What the console shows at most; result.json has everything.
 const (
 	rowsShown         = 8  // of one finding
+	linesBefore       = 2  // of a hexdump, before the line with the cut
+	linesAfter        = 2  // and after it
 	troubleLinesShown = 30 // of one trouble, such as a stack or a container's last words
 )
 
@@ -28,6 +30,11 @@ func (s Style) resultBlock(result Result) string {
 	if result.Outcome == Inconclusive && !result.explainedByChecks() {
 		for _, reason := range result.Reasons {
 			fmt.Fprintf(&block, "  %s %s\n", s.mark(Inconclusive), continued(reason, "      "))
+		}
+	}
+	if result.Outcome == Failed {
+		for _, fault := range result.Faults {
+			s.writeCrash(&block, fault)
 		}
 	}
 	for _, text := range result.Warnings {
@@ -163,6 +170,50 @@ func (r Row) String() string {
 		parts = append(parts, fmt.Sprintf("%q", r.Text))
 	}
 	return strings.Join(parts, "  ")
+}
+
+// writeCrash shows where a fault was done to a program, and the bytes around
+// the cut: what the next life found, and what it made of them.
+func (s Style) writeCrash(block *strings.Builder, fault Fault) {
+	if fault.Point == nil {
+		return
+	}
+	fmt.Fprintf(block, "  crash    %s #%d was held %s\n", oneLine(fault.Service), max(fault.Incarnation, 1), oneLine(fault.Point.Text))
+	for _, file := range fault.Point.Files {
+		name := oneLine(file.Path) + ": "
+		if len(fault.Point.Files) == 1 {
+			name = ""
+		}
+		s.writeBytes(block, name+"at the crash", file.Crash, file.Cut)
+		s.writeBytes(block, name+"at the end", file.End, file.Cut)
+	}
+}
+
+func (s Style) writeBytes(block *strings.Builder, when string, some *Bytes, cut *int64) {
+	switch {
+	case some == nil:
+		fmt.Fprintf(block, "           %s: no such file\n", when)
+		return
+	case some.Unread != "":
+		fmt.Fprintf(block, "           %s: %s\n", when, oneLine(some.Unread))
+		return
+	}
+	head := fmt.Sprintf("%s: %s", when, plural(int(some.Size), "byte"))
+	if cut != nil {
+		head += fmt.Sprintf(", cut (%s) at byte %d", s.cutMark(), *cut)
+	}
+	fmt.Fprintf(block, "           %s\n", head)
+	for _, line := range near(hexdump(some, cut, s.cutMark()), some, cut, linesBefore, linesAfter) {
+		fmt.Fprintf(block, "             %s\n", s.paint(faint, line))
+	}
+}
+
+// cutMark stands between the bytes on both sides of a cut.
+func (s Style) cutMark() string {
+	if s.Unicode {
+		return "│"
+	}
+	return ">"
 }
 
 func (s Style) writeTimes(block *strings.Builder, times Times) {
