@@ -82,8 +82,8 @@ type SmallestCase struct {
 // CrashPoint is one crash point of a campaign and what came of it. A point
 // under power-loss is one way in which the un-synced changes were lost.
 type CrashPoint struct {
-	// Point is the text form that replay takes: of the last crash, where
-	// there are several.
+	// Point is the text form that replay takes: a sequence, where crash
+	// points came before.
 	Point      string `json:"point"`
 	Operation  string `json:"operation"`
 	Path       string `json:"path,omitempty"`
@@ -102,9 +102,9 @@ type CrashPoint struct {
 	// After is the crash points that came before in the same run, first to
 	// last: set where the point is in a recovery.
 	After []string `json:"after,omitempty"`
-	// Survive says which un-synced changes survived, in words; under
-	// power-loss alone.
-	Survive  string    `json:"survive,omitempty"`
+	// Lost says which un-synced changes the power cut took, as
+	// lose-unsynced does; under power-loss alone.
+	Lost     string    `json:"lost,omitempty"`
 	Hash     string    `json:"hash,omitempty"`
 	Outcome  Outcome   `json:"outcome"` // passed, failed, inconclusive, broken or not-run
 	Reason   string    `json:"reason,omitempty"`

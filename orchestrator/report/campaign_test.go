@@ -36,7 +36,7 @@ func smallCampaign() *Campaign {
 	diverged := point("worker-2:rename:/app/worker-data/state/processed-chunks.txt:1:after", "rename", "/app/worker-data/state/processed-chunks.txt", "after", 2, Inconclusive)
 	diverged.Other, diverged.Attempts = "/app/worker-data/state/processed-chunks.tmp", 3
 	diverged.Reason = "operation 2 was a write, recorded was a rename"
-	recovery := point("worker-2:read:"+file+":1:before:i2", "read", file, "before", 1, Passed)
+	recovery := point(torn.Point+":then:worker-2:read:"+file+":1:before:i2", "read", file, "before", 1, Passed)
 	recovery.Incarnation, recovery.After = 2, []string{torn.Point}
 	c := &Campaign{
 		Killpoint: "v0.1.0", Scenario: "normal", File: "scenarios/normal.yaml", Target: "worker-2", Model: "process-crash",

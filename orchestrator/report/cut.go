@@ -49,7 +49,7 @@ func expand(faults []scenario.Fault) []scenario.Fault {
 
 func pointOf(fault scenario.Fault, event history.Event) *Point {
 	met := event.Point
-	text := fault.When.Point(fault.Service)
+	text := fault.Point()
 	text.Occurrence, text.Incarnation = met.Occurrence, max(event.Incarnation, 1)
 	point := &Point{
 		Point: text.String(), Text: event.Text, Operation: met.Operation, Call: met.Call,
