@@ -135,7 +135,7 @@ killpoint validate scenarios`,
 		&cobra.Group{ID: "scenarios", Title: "Scenarios:"},
 		&cobra.Group{ID: "tool", Title: "The tool itself:"},
 	)
-	root.AddCommand(w.runCommand(), w.listCommand(), w.validateCommand(), w.schemaCommand(),
+	root.AddCommand(w.runCommand(), w.initCommand(), w.listCommand(), w.validateCommand(), w.schemaCommand(),
 		w.cleanCommand(), w.versionCommand())
 	setHelp(root)
 	root.SetCompletionCommandGroupID("tool")

@@ -225,7 +225,7 @@ func (u *terminalUser) judge(sc *scenario.Scenario, h *history.History) check.Ve
 }
 
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "run", "list", "validate", "schema", "clean", "version", "completion"} {
+	for _, command := range []string{"", "run", "init", "list", "validate", "schema", "clean", "version", "completion"} {
 		u := newUser(t)
 		u.wants(exitPassed, strings.Fields(command+" --help")...)
 		if u.err.String() != "" {
