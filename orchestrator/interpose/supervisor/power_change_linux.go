@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -14,7 +15,8 @@ type savedFile struct {
 	mode     os.FileMode
 	uid, gid int
 	data     []byte
-	target   string // of a symbolic link
+	target   string                // of a symbolic link
+	entries  map[string]*savedFile // of a directory, where they were saved with it
 }
 
 // saveFile reads a file that is about to lose its name.
@@ -37,6 +39,34 @@ func saveFile(name string) (*savedFile, error) {
 		err = fmt.Errorf("save %s: a %v cannot be made again", name, info.Mode().Type())
 	}
 	return saved, err
+}
+
+// saveTree reads a directory with all that is in it, of which no more than so many bytes are kept in memory.
+func saveTree(name string, left *int64) (*savedFile, error) {
+	info, err := os.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().IsRegular() {
+		if *left -= info.Size(); *left < 0 {
+			return nil, fmt.Errorf("save %s: too much data: raise the limit", name)
+		}
+	}
+	saved, err := saveFile(name)
+	if err != nil || !info.IsDir() {
+		return saved, err
+	}
+	entries, err := os.ReadDir(name)
+	if err != nil {
+		return nil, err
+	}
+	saved.entries = make(map[string]*savedFile, len(entries))
+	for _, entry := range entries {
+		if saved.entries[entry.Name()], err = saveTree(filepath.Join(name, entry.Name()), left); err != nil {
+			return nil, err
+		}
+	}
+	return saved, nil
 }
 
 // restore makes the file again. A name that is taken, by a file whose end did not survive, passes to it.
@@ -64,16 +94,21 @@ func (s *savedFile) restore(name string) error {
 	if s.mode&os.ModeSymlink != 0 {
 		return nil
 	}
+	for entry, saved := range s.entries {
+		if err := saved.restore(filepath.Join(name, entry)); err != nil {
+			return err
+		}
+	}
 	return os.Chmod(name, s.mode)
 }
 
-// undo takes the change back; every later change has been.
-func (c *change) undo() error {
+// undo takes the change back; every later change has been. Limit is how many bytes may be kept in memory for one that survives and is done again.
+func (c *change) undo(survives bool, limit int64) error {
 	switch c.kind {
 	case kindWrite, kindTruncate:
 		return c.undoContents()
 	case kindCreate, kindMkdir:
-		return c.undoCreate()
+		return c.undoCreate(survives, limit)
 	case kindUnlink:
 		return c.saved.restore(c.path)
 	case kindRename:
@@ -90,17 +125,24 @@ func (c *change) undo() error {
 	return nil
 }
 
-// undoCreate takes a new name away and keeps what it named, which has by now the contents that were synced, or none.
-func (c *change) undoCreate() error {
-	var err error
-	c.saved, err = saveFile(c.newName())
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // the call failed and made nothing
+// undoCreate takes a new name away, and with a new directory all that was made durable in it: synced or not, it cannot be reached without that name. What survives is kept to be made again; its contents by now are those that were synced, or none.
+func (c *change) undoCreate(survives bool, limit int64) error {
+	name := c.newName()
+	if survives {
+		var err error
+		if c.saved, err = saveTree(name, &limit); errors.Is(err, os.ErrNotExist) {
+			return nil // the call failed and made nothing
+		} else if err != nil {
+			return err
+		}
 	}
-	if err != nil {
+	if c.kind == kindMkdir {
+		return os.RemoveAll(name)
+	}
+	if err := os.Remove(name); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return os.Remove(c.newName())
+	return nil
 }
 
 func (c *change) undoContents() error {

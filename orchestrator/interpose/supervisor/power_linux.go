@@ -260,7 +260,7 @@ func (m *powerModel) lose(choice interpose.Lose) ([]int64, error) {
 	}
 	undone := m.changes[first:]
 	for _, c := range slices.Backward(undone) {
-		if err := c.undo(); err != nil {
+		if err := c.undo(survive[c.id], m.limit); err != nil {
 			return nil, fmt.Errorf("undo un-synced %s of %s: %w", c.kind.operation(), c.path, err)
 		}
 	}

@@ -2,9 +2,13 @@ package supervisor_test
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/killpoint/killpoint/orchestrator/interpose"
 )
@@ -118,6 +122,61 @@ func TestPowerLossOfAppendsGoesBackToTheLastSync(t *testing.T) {
 	if len(event.Unsynced) != 3 || len(event.Lost) != 3 {
 		t.Errorf("want two writes and a truncate, got %+v, lost %v", event.Unsynced, event.Lost)
 	}
+}
+
+// TestPowerLossOfADirectory is about a directory whose own name is not synced: what was synced in it is gone with it.
+func TestPowerLossOfADirectory(t *testing.T) {
+	inside := []string{"make,d/log", "write,d/log,0,one", "sync,d/log", "mkdir,d/deep", "make,d/deep/file", "sync,d/deep", "sync,d", "write,d/log,3,two"}
+	tests := map[string]struct {
+		steps   []string
+		survive interpose.Lose
+		want    map[string]string
+	}{
+		"its name is lost": {
+			append([]string{"mkdir,d"}, inside...), interpose.Lose{Survive: "none"}, map[string]string{},
+		},
+		"its name was synced": {
+			append([]string{"mkdir,d", "sync"}, inside...), interpose.Lose{Survive: "none"},
+			map[string]string{"d/": "", "d/log": "one", "d/deep/": "", "d/deep/file": ""},
+		},
+		"its name survives, and what was written to a file before it does not": {
+			append([]string{"make,f", "sync", "write,f,0,abc", "mkdir,d"}, inside...), interpose.Lose{Survive: "except", IDs: []int64{2, 8}},
+			map[string]string{"f": "", "d/": "", "d/log": "one", "d/deep/": "", "d/deep/file": ""},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			directory := t.TempDir()
+			plan := withPowerLoss(directory, hold(interpose.Create, directory+"/end", 1, interpose.Before), test.survive)
+			p := start(t, plan, append(append([]string{target, "script", directory}, test.steps...), "make,end")...)
+			event := p.await(interpose.Reached)
+			p.kill()
+			if difference := cmp.Diff(test.want, tree(t, directory)); difference != "" || event.Inexact != "" {
+				t.Errorf("%s\n%s\nnot synced %+v\nlost %v", event.Inexact, difference, event.Unsynced, event.Lost)
+			}
+		})
+	}
+}
+
+// tree gives the contents of every file below a directory, by path; a directory's path ends in a slash.
+func tree(t *testing.T, directory string) map[string]string {
+	t.Helper()
+	found := make(map[string]string)
+	err := filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil || path == directory:
+			return err
+		case entry.IsDir():
+			found[strings.TrimPrefix(path, directory+"/")+"/"] = ""
+		default:
+			found[strings.TrimPrefix(path, directory+"/")] = contents(t, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
 
 func TestPowerLossByCommand(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// script: DIRECTORY STEP... makes each step, which is written with commas: make,F; write,F,OFFSET,TEXT; cut,F,LENGTH; rename,F,G; unlink,F; sync,F; and sync for the directory.
+// script: DIRECTORY STEP... makes each step, which is written with commas: make,F; mkdir,D; write,F,OFFSET,TEXT; cut,F,LENGTH; rename,F,G; unlink,F; sync,F; and sync for the directory.
 func script(arguments []string) error {
 	if err := os.Chdir(arguments[0]); err != nil {
 		return err
@@ -27,10 +27,15 @@ func scriptStep(step []string) error {
 		return unix.Rename(step[1], step[2])
 	case "unlink":
 		return unix.Unlink(step[1])
+	case "mkdir":
+		return unix.Mkdir(step[1], 0o750)
 	}
 	name, flags := ".", unix.O_RDONLY
 	if len(step) > 1 {
-		name, flags = step[1], unix.O_WRONLY
+		name = step[1]
+	}
+	if step[0] != "sync" {
+		flags = unix.O_WRONLY
 	}
 	if step[0] == "make" {
 		flags |= unix.O_CREAT | unix.O_EXCL
