@@ -25,9 +25,11 @@ build: ## build bin/killpoint, and the interposer that it puts into containers
 	done
 
 .PHONY: images
-images: ## build the examples' images, the broker's too where no registry answers
+images: ## build the examples' images, and those that no registry gives
 	@compose/images.sh
 	@scenarios/examples/shop/image.sh
+	@scenarios/examples/redis/image.sh
+	@scenarios/examples/postgres/image.sh
 
 .PHONY: chaos
 chaos: build images ## run the scenarios: kill, restart, prove that nothing was lost
