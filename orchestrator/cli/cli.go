@@ -21,6 +21,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/killpoint/killpoint/orchestrator/check"
+	"github.com/killpoint/killpoint/orchestrator/doctor"
 	"github.com/killpoint/killpoint/orchestrator/history"
 	"github.com/killpoint/killpoint/orchestrator/report"
 	"github.com/killpoint/killpoint/orchestrator/run"
@@ -48,6 +49,8 @@ type world struct {
 	open func(context.Context, run.Options) (suite.Runner, error)
 	// sweep removes what dead orchestrators left behind.
 	sweep func(ctx context.Context, all bool) ([]string, error)
+	// examine is what the doctor looks at.
+	examine func() doctor.Case
 	// judge says what a history proves.
 	judge func(*scenario.Scenario, *history.History) check.Verdict
 }
@@ -63,7 +66,7 @@ func Main() int {
 	w := &world{
 		args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
 		interrupts: interrupts, now: time.Now, version: buildVersion(debug.ReadBuildInfo()),
-		width: terminalWidth, load: system.Load, open: suite.OpenEngine, sweep: sweepEngine, judge: check.Judge,
+		width: terminalWidth, load: system.Load, open: suite.OpenEngine, sweep: sweepEngine, examine: examination, judge: check.Judge,
 	}
 	return w.run(context.Background())
 }
@@ -102,6 +105,9 @@ func (w *world) run(ctx context.Context) int {
 func (w *world) command(ctx context.Context) int {
 	root := w.root()
 	root.SetArgs(w.args)
+	if len(w.args) > 0 && w.args[0] == cobra.ShellCompRequestCmd {
+		plainDescriptions(root)
+	}
 	root.SetOut(w.stdout)
 	root.SetErr(w.stderr)
 	command, err := root.ExecuteContextC(ctx)
@@ -136,9 +142,8 @@ killpoint validate scenarios`,
 		&cobra.Group{ID: "tool", Title: "The tool itself:"},
 	)
 	root.AddCommand(w.runCommand(), w.initCommand(), w.listCommand(), w.validateCommand(), w.schemaCommand(),
-		w.cleanCommand(), w.versionCommand())
+		w.doctorCommand(), w.cleanCommand(), w.completionCommand(), w.versionCommand())
 	setHelp(root)
-	root.SetCompletionCommandGroupID("tool")
 	root.SetHelpCommandGroupID("tool")
 	return root
 }

@@ -225,7 +225,7 @@ func (u *terminalUser) judge(sc *scenario.Scenario, h *history.History) check.Ve
 }
 
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "run", "init", "list", "validate", "schema", "clean", "version", "completion"} {
+	for _, command := range commandNames(t) {
 		u := newUser(t)
 		u.wants(exitPassed, strings.Fields(command+" --help")...)
 		if u.err.String() != "" {
@@ -258,6 +258,9 @@ func TestBadUsage(t *testing.T) {
 		{"run scenarios --env SEED", "--env SEED: want NAME=VALUE", "killpoint run scenarios/restart.yaml"},
 		{"run scenarios --json none/result.json", "none/result.json", "killpoint run scenarios/restart.yaml"},
 		{"run scenarios --report compose.yaml", "compose.yaml", "killpoint run scenarios/restart.yaml"},
+		{"completion", "say which shell: bash, fish, powershell, zsh", "killpoint completion bash > ~/.local/share/bash-completion/completions/killpoint"},
+		{"completion tcsh", "say which shell", "killpoint completion bash > ~/.local/share/bash-completion/completions/killpoint"},
+		{"completion bash zsh", "say which shell", "killpoint completion bash > ~/.local/share/bash-completion/completions/killpoint"},
 		{"clean everything", "unknown command", "killpoint clean"},
 		{"version please", "unknown command", "killpoint version"},
 		{"schema x", "unknown command", "killpoint schema > scenarios/scenario.schema.json"},

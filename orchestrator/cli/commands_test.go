@@ -95,16 +95,6 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-func TestCompletion(t *testing.T) {
-	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		u := newUser(t)
-		u.wants(exitPassed, "completion", shell)
-		if !strings.Contains(u.out.String(), "killpoint") {
-			t.Errorf("%s: stdout %.100q", shell, u.out)
-		}
-	}
-}
-
 func TestList(t *testing.T) {
 	u := newUser(t, "normal", "restart")
 	u.write("scenarios/bare.yaml", "system: ../compose.yaml\ndescription: >\n  Over\n  two lines.\n")

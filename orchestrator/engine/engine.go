@@ -34,6 +34,7 @@ var (
 	ErrNoFile      = errors.New("no such file in the container")
 	ErrNotRunning  = errors.New("the container is not running")
 	ErrBuild       = errors.New("the image does not build")
+	ErrNoRegistry  = errors.New("the registry does not answer")
 	ErrExists      = errors.New("the name is already in use")
 )
 
@@ -64,6 +65,8 @@ type Info struct {
 	Kernel          string
 	StorageDriver   string
 	CgroupVersion   string
+	CgroupDriver    string // none where a rootless engine has no say over cgroups
+	RootDir         string // where it keeps images and containers, on its own machine
 	CPUs            int
 	Memory          int64 // bytes
 	SecurityOptions []string
@@ -119,6 +122,7 @@ func (e *Engine) readInfo(ctx context.Context, ping types.Ping) error {
 		Engine: info.ServerVersion, API: e.api.ClientVersion(),
 		OS: info.OSType, Arch: goArch(info.Architecture), Kernel: info.KernelVersion,
 		StorageDriver: info.Driver, CgroupVersion: info.CgroupVersion,
+		CgroupDriver: info.CgroupDriver, RootDir: info.DockerRootDir,
 		CPUs: info.NCPU, Memory: info.MemTotal, SecurityOptions: info.SecurityOptions,
 	}
 	if e.info.OS == "" {
@@ -150,6 +154,9 @@ func orUnknown(text string) string {
 
 // Info is what was learnt of the engine when the connection was made.
 func (e *Engine) Info() Info { return e.info }
+
+// Host is where the engine was found, such as unix:///var/run/docker.sock.
+func (e *Engine) Host() string { return e.api.DaemonHost() }
 
 // Close gives up the connection.
 func (e *Engine) Close() error { return e.api.Close() }

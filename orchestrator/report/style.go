@@ -51,6 +51,9 @@ func (s Style) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
+// Mark is a sign for an outcome, in its colour, for output beside results.
+func (s Style) Mark(outcome Outcome) string { return s.mark(outcome) }
+
 // mark is a sign for an outcome, in its colour.
 func (s Style) mark(outcome Outcome) string {
 	signs := map[Outcome][2]string{

@@ -102,10 +102,8 @@ func importActor(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	program := filepath.Join(dir, "actor")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "./testdata/actor")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+testEngine.Info().Arch)
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the actor: %w\n%s", err, out)
+	if err := buildActor(program); err != nil {
+		return err
 	}
 	content, err := os.ReadFile(program)
 	if err != nil {
@@ -129,6 +127,16 @@ func importActor(ctx context.Context) error {
 	}
 	_, err = testEngine.Import(ctx, actorImage, &root, `CMD ["/actor"]`)
 	return err
+}
+
+// buildActor makes the static program.
+func buildActor(program string) error {
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "./testdata/actor")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+testEngine.Info().Arch)
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the actor: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // with gives a context that ends before the test would hang.
