@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
+	"time"
 )
 
 // ErrDetached says that the connection to the interposer has ended: the container was killed, or the program ended and the container with it.
@@ -88,6 +90,69 @@ func (c *Client) Kill(ctx context.Context) error {
 // Start starts the program again, after Kill or an Exited event, as the incarnation that the plan says.
 func (c *Client) Start(ctx context.Context, plan Plan) error {
 	_, err := c.call(ctx, Request{Name: CommandStart, Plan: &plan})
+	return err
+}
+
+// Signal sends the program a signal by its number. Like the engine's, it does not reach a program that has no handler for it, SIGKILL apart, unless the plan says Init.
+func (c *Client) Signal(ctx context.Context, number int) error {
+	_, err := c.call(ctx, Request{Name: CommandSignal, Signal: number})
+	return err
+}
+
+// PutBack makes the files that Plan.Originals covers what they were before the program first changed them.
+func (c *Client) PutBack(ctx context.Context) error {
+	_, err := c.call(ctx, Request{Name: CommandPutBack})
+	return err
+}
+
+// Executed is what a command has left.
+type Executed struct {
+	Code           int
+	Stdout, Stderr []byte
+}
+
+// Exec runs a command in the container, as the engine would by exec, and waits for its end, at most as long as the context lasts.
+func (c *Client) Exec(ctx context.Context, command []string) (Executed, error) {
+	request := Request{Name: CommandExec, Command: command}
+	if deadline, has := ctx.Deadline(); has {
+		request.Limit = max(time.Until(deadline).Milliseconds(), 1)
+	}
+	reply, err := c.call(ctx, request)
+	return Executed{reply.Code, reply.Stdout, reply.Stderr}, err
+}
+
+// MaxRead bounds what Read and Snapshot bring out of a container.
+const MaxRead = 24 << 20
+
+// Read gives the regular files that match the glob, sorted by path. It fails, with ErrTooLarge, when they hold more than MaxRead bytes.
+func (c *Client) Read(ctx context.Context, glob string) ([]File, error) {
+	reply, err := c.call(ctx, Request{Name: CommandRead, Paths: []string{glob}, Limit: MaxRead})
+	return reply.Files, tooLarge(err)
+}
+
+// Snapshot remembers, in the control process, what is in the directories, for Restore. With bring it gives it too, for a Restore by another control process; that fails, with ErrTooLarge, when it is more than MaxRead bytes.
+func (c *Client) Snapshot(ctx context.Context, bring bool, directories ...string) ([]File, error) {
+	request := Request{Name: CommandSnapshot, Paths: directories}
+	if bring {
+		request.Limit = MaxRead
+	}
+	reply, err := c.call(ctx, request)
+	return reply.Files, tooLarge(err)
+}
+
+// Restore makes the directories what they were at the last Snapshot, or, with files, what these say. Nothing may change them meanwhile.
+func (c *Client) Restore(ctx context.Context, files []File, directories ...string) error {
+	_, err := c.call(ctx, Request{Name: CommandRestore, Paths: directories, Files: files})
+	return err
+}
+
+// ErrTooLarge says that files are too large to be brought out of a container in one piece.
+var ErrTooLarge = errors.New("too large")
+
+func tooLarge(err error) error {
+	if err != nil && strings.HasSuffix(err.Error(), ErrTooLarge.Error()) {
+		return fmt.Errorf("%w: more than %d MiB", ErrTooLarge, MaxRead>>20)
+	}
 	return err
 }
 

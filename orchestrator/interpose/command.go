@@ -10,8 +10,18 @@ type Request struct {
 	Points []Point `json:"points,omitempty"`
 	// Lose belongs to CommandLose.
 	Lose *Lose `json:"lose,omitempty"`
+	// Signal belongs to CommandSignal: its number.
+	Signal int `json:"signal,omitempty"`
 	// Sequence is the last event known, for CommandAttach, or passed on, for CommandConfirm.
 	Sequence int64 `json:"sequence,omitempty"`
+	// Command belongs to CommandExec.
+	Command []string `json:"exec,omitempty"`
+	// Paths are the directories of CommandSnapshot and CommandRestore, and the globs of CommandRead.
+	Paths []string `json:"paths,omitempty"`
+	// Files are what CommandRestore puts back; what the last CommandSnapshot found, when there are none.
+	Files []File `json:"files,omitempty"`
+	// Limit is the longest that CommandExec may take, in milliseconds, and the most bytes that CommandRead or CommandSnapshot may answer with.
+	Limit int64 `json:"limit,omitempty"`
 }
 
 // CommandName tells the commands apart.
@@ -25,5 +35,23 @@ const (
 	CommandRelease CommandName = "release" // let the held program go on
 	CommandLose    CommandName = "lose"    // take un-synced changes away, at a held point
 	CommandKill    CommandName = "kill"    // kill every process of the program and stay
+	CommandSignal  CommandName = "signal"  // send the program a signal, as the engine would
 	CommandStart   CommandName = "start"   // start the program again, with a new plan
+	CommandPutBack CommandName = "putback" // make the files that Plan.Originals covers what they were; the program must be dead
+
+	// These are done by the process of ControlCommand itself, which is no part of the program, just as what is executed in a container is none.
+
+	CommandExec     CommandName = "exec"     // run a command to its end
+	CommandRead     CommandName = "read"     // read the regular files that match the globs
+	CommandSnapshot CommandName = "snapshot" // remember what is in directories
+	CommandRestore  CommandName = "restore"  // make directories what they were
 )
+
+// Local says whether a command is done by the process that ControlCommand starts, rather than by the first process.
+func (n CommandName) Local() bool {
+	switch n {
+	case CommandExec, CommandRead, CommandSnapshot, CommandRestore:
+		return true
+	}
+	return false
+}

@@ -11,6 +11,7 @@ const (
 	Started  Kind = "started"  // the program runs, as PID
 	Op       Kind = "op"       // one recorded operation
 	Reached  Kind = "reached"  // a point was reached and its action taken
+	Line     Kind = "line"     // one line of the program's output, on Stream; Message without its newline
 	Coverage Kind = "coverage" // something that the interposer cannot see; Message says what
 	Exited   Kind = "exited"   // the program ended by itself, with Code; Counts says how far each point got
 	Killed   Kind = "killed"   // every process was killed by command
@@ -27,8 +28,10 @@ type Event struct {
 	At          time.Duration `json:"at"`
 	Incarnation int           `json:"incarnation,omitempty"`
 
-	// Message is a sentence for people: for Coverage, Failed and a Reply that is an error.
+	// Message is a sentence for people: for Coverage, Failed and a Reply that is an error; for Line it is the line.
 	Message string `json:"message,omitempty"`
+	// Stream belongs to Line: stdout or stderr.
+	Stream string `json:"stream,omitempty"`
 	// Features belongs to Hello.
 	Features *Features `json:"features,omitempty"`
 
@@ -76,6 +79,28 @@ type Event struct {
 	Counts map[string]int `json:"counts,omitempty"`
 	// Command is the number of the command that a Reply answers.
 	Command int64 `json:"command,omitempty"`
+
+	// Stdout and Stderr are the output of CommandExec, whose exit code is Code.
+	Stdout []byte `json:"stdout,omitempty"`
+	Stderr []byte `json:"stderr,omitempty"`
+	// Files are what CommandRead or CommandSnapshot found.
+	Files []File `json:"files,omitempty"`
+}
+
+// File is one file of a container, whole.
+type File struct {
+	// Path is absolute, as the container's root sees it.
+	Path string `json:"path"`
+	// Mode is the file's type and permissions as io/fs has them.
+	Mode uint32 `json:"mode"`
+	UID  int    `json:"uid,omitempty"`
+	GID  int    `json:"gid,omitempty"`
+	// Data is the contents of a regular file, or the target of a symbolic link.
+	Data []byte `json:"data,omitempty"`
+	// Same names, for a further name of a file, the first one.
+	Same string `json:"same,omitempty"`
+	// Modified is the time of the last change of contents.
+	Modified time.Time `json:"modified"`
 }
 
 // Unsynced is one change that has not been synced.

@@ -30,6 +30,14 @@ type Plan struct {
 	AwaitClient bool `json:"await_client,omitempty"`
 	// Stay keeps the interposer, and with it the container, alive when the program ends, for Client.Start.
 	Stay bool `json:"stay,omitempty"`
+	// Idle, with Stay, starts nothing until Client.Start. The plan that Start is given replaces this one.
+	Idle bool `json:"idle,omitempty"`
+	// Lines, with Stay, reports each line that the program writes to stdout and stderr as an event, in place of passing it on to the container's own: a life's lines are then complete when its end is reported.
+	Lines bool `json:"lines,omitempty"`
+	// Originals, with Stay, keeps what files were before the program first changed them, for Client.PutBack.
+	Originals *Originals `json:"originals,omitempty"`
+	// Fresh, with Stay, takes away at each Client.Start what a container's death would have: files in memory and memory shared by name. It is for containers only, which have these for themselves.
+	Fresh bool `json:"fresh,omitempty"`
 	// Init says that the container was to run with an init process of the engine's (`init: true`): then every signal is passed on, while a program that is itself the first process never gets one that it has no handler for.
 	Init bool `json:"init,omitempty"`
 	// NoQuiesce leaves the other threads running at a point. It exists to show that stopping them is needed: with it, kills are not exact.
@@ -75,6 +83,11 @@ type Record struct {
 	Paths []string `json:"paths,omitempty"`
 	// Sums adds a checksum of the bytes that each write carries, at the price of reading them.
 	Sums bool `json:"sums,omitempty"`
+}
+
+// Originals chooses the files whose original state is kept: all but those that match Except, which somebody else puts back.
+type Originals struct {
+	Except []string `json:"except,omitempty"`
 }
 
 // PowerLoss chooses the files whose durability is tracked.
@@ -139,6 +152,16 @@ func (p Plan) Validate() error {
 		for _, pattern := range p.Record.Paths {
 			if err := validatePattern(pattern); err != nil {
 				add("record: %w", err)
+			}
+		}
+	}
+	if !p.Stay && (p.Idle || p.Lines || p.Fresh || p.Originals != nil) {
+		add("idle, lines, fresh and originals need stay")
+	}
+	if p.Originals != nil {
+		for _, pattern := range p.Originals.Except {
+			if err := validatePattern(pattern); err != nil {
+				add("originals: %w", err)
 			}
 		}
 	}

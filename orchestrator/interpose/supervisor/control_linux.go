@@ -107,13 +107,9 @@ func controlClient(id string, stdin io.Reader, stdout io.Writer) error {
 		return err
 	}
 	defer connection.Close()
-	var mu sync.Mutex
-	send := func(line []byte) error {
-		mu.Lock()
-		defer mu.Unlock()
-		_, err := connection.Write(line)
-		return err
-	}
+	out := &serialWriter{to: stdout}
+	in := &serialWriter{to: connection}
+	own := &local{reply: out}
 	go func() {
 		lines := bufio.NewReader(stdin)
 		for {
@@ -122,12 +118,30 @@ func controlClient(id string, stdin io.Reader, stdout io.Writer) error {
 				connection.Close() // the orchestrator is gone
 				return
 			}
-			if send(line) != nil {
+			if own.takes(line) {
+				continue
+			}
+			if _, err := in.Write(line); err != nil {
 				return
 			}
 		}
 	}()
-	return passEvents(connection, stdout, send)
+	return passEvents(connection, out, func(line []byte) error {
+		_, err := in.Write(line)
+		return err
+	})
+}
+
+// serialWriter lets several goroutines write whole lines.
+type serialWriter struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (w *serialWriter) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(line)
 }
 
 func passEvents(connection io.Reader, stdout io.Writer, send func([]byte) error) error {

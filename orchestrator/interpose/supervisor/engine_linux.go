@@ -70,6 +70,9 @@ func wantedKinds(plan interpose.Plan) kind {
 	if plan.PowerLoss != nil {
 		wanted |= powerKinds
 	}
+	if plan.Originals != nil {
+		wanted |= changingKinds
+	}
 	if wanted&(kindPublish|kindAck) != 0 {
 		wanted |= kindSocket
 	}
@@ -217,6 +220,13 @@ func (e *engine) threadOf(n *notification) *thread {
 func (e *engine) decide(n *notification, t *thread) {
 	var reached *armed
 	var at *operation
+	if original := e.places.original; original != nil {
+		for i := range e.operationCount {
+			if err := original.keep(&e.operations[i]); err != nil {
+				e.trouble(err)
+			}
+		}
+	}
 	for i := range e.operationCount {
 		op := &e.operations[i]
 		if op.kind == kindSocket {

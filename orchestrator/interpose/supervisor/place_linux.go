@@ -21,6 +21,7 @@ type place struct {
 	points   uint64
 	recorded bool
 	tracked  bool // by the power-loss model
+	changing bool // the first change of it is to be noted
 	socket   bool
 	// suspect marks a path that ends as the kernel marks a file without a name.
 	suspect bool
@@ -28,7 +29,7 @@ type place struct {
 	occurrences map[kind]int
 }
 
-func (p *place) wanted() bool { return p.points != 0 || p.recorded || p.tracked }
+func (p *place) wanted() bool { return p.points != 0 || p.recorded || p.tracked || p.changing }
 
 // pattern is a glob and the same glob with the symbolic links of its fixed part followed, because the kernel names files by their real path.
 type pattern struct{ given, real string }
@@ -80,6 +81,7 @@ type places struct {
 	record   []pattern
 	all      bool // record every path
 	tracked  []pattern
+	original *originals        // nil when the plan does not ask for them
 	standard map[string]string // what the interposer's own stdout and stderr are → the name under which they count
 }
 
@@ -149,6 +151,7 @@ func (ps *places) judge(p *place) {
 	}
 	p.recorded = ps.all || matchesAny(ps.record, p.path)
 	p.tracked = matchesAny(ps.tracked, p.path)
+	p.changing = ps.original != nil && ps.original.covers(p.path)
 }
 
 // deletedSuffix is how the kernel marks, in /proc, a file that has no name any more.

@@ -35,6 +35,9 @@ type supervisor struct {
 	// engine and child belong to the program that runs; child is 0 when none does.
 	engine *engine
 	child  int
+	// output is set where the program's lines are reported, and original where what it changes is kept.
+	output   *output
+	original *originals
 }
 
 // supervise runs the command until it ends and returns the exit code that the container is to have.
@@ -61,6 +64,9 @@ func supervise(plan interpose.Plan, command []string) (int, error) {
 	s.leaveTerminal()
 	if plan.AwaitClient {
 		s.awaitClient()
+	}
+	if plan.Idle {
+		return s.watch(), nil
 	}
 	if err := s.start(plan); err != nil {
 		return s.giveUp(err), nil
@@ -117,10 +123,18 @@ func (s *supervisor) start(plan interpose.Plan) error {
 		return fmt.Errorf("start program: %w", err)
 	}
 	defer unix.Close(channel[0])
+	if s.output = nil; plan.Lines {
+		if s.output, err = openOutput(); err != nil {
+			return err
+		}
+	}
 	child, err := s.fork(channel[1])
 	unix.Close(channel[1])
 	if err != nil {
 		return err
+	}
+	if s.output != nil {
+		s.output.follow(plan.Incarnation, s.events)
 	}
 	trapped, _ := selectCalls(wantedKinds(plan))
 	if err := sendFilter(channel[0], buildFilter(trapped)); err != nil {
@@ -133,6 +147,16 @@ func (s *supervisor) start(plan interpose.Plan) error {
 	setSyncWakeUp(listener)
 	s.plan, s.child = plan, child
 	s.engine = newEngine(plan, listener, s.events, s.features)
+	if s.output != nil {
+		s.engine.places.standard = s.output.names
+	}
+	if plan.Originals != nil {
+		if s.original == nil {
+			s.original = newOriginals()
+		}
+		s.original.except = newPatterns(plan.Originals.Except)
+		s.engine.places.original = s.original
+	}
 	if _, err := unix.Write(channel[0], []byte{1}); err != nil {
 		return fmt.Errorf("start program: %w", err)
 	}
@@ -153,8 +177,12 @@ func (s *supervisor) fork(channel int) (int, error) {
 		attributes.Pdeathsig = syscall.SIGKILL
 	}
 	arguments := append([]string{interpose.Name, "child", "--"}, s.command...)
+	files := []uintptr{0, 1, 2, uintptr(channel)}
+	if s.output != nil {
+		files[1], files[2] = uintptr(s.output.program[0]), uintptr(s.output.program[1])
+	}
 	child, err := syscall.ForkExec("/proc/self/exe", arguments, &syscall.ProcAttr{
-		Env: os.Environ(), Files: []uintptr{0, 1, 2, uintptr(channel)}, Sys: attributes,
+		Env: os.Environ(), Files: files, Sys: attributes,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("start program: %w", err)
@@ -204,12 +232,13 @@ func (s *supervisor) reap() (code int, ended bool) {
 // ended reports the end of the program. What it leaves behind dies with the container, or here when that goes on.
 func (s *supervisor) ended(code int) {
 	s.child = 0
-	s.events.add(interpose.Event{Kind: interpose.Exited, Incarnation: s.plan.Incarnation, Code: code, Counts: s.engine.counts()})
+	counts := s.engine.counts()
 	if s.plan.Stay || !s.features.FirstProcess {
 		if err := s.killAll(); err != nil {
 			s.events.add(interpose.Event{Kind: interpose.Failed, Incarnation: s.plan.Incarnation, Message: err.Error()})
 		}
 	}
+	s.events.add(interpose.Event{Kind: interpose.Exited, Incarnation: s.plan.Incarnation, Code: code, Counts: counts})
 }
 
 // pass gives a signal on to the program.
@@ -252,6 +281,13 @@ func (s *supervisor) obey(r request) {
 		})
 	case interpose.CommandKill:
 		err = s.kill()
+	case interpose.CommandSignal:
+		err = s.running(func() error {
+			s.pass(syscall.Signal(r.Signal))
+			return nil
+		})
+	case interpose.CommandPutBack:
+		err = s.putBack()
 	case interpose.CommandStart:
 		err = s.startAgain(r.Plan)
 	default:
@@ -308,6 +344,10 @@ func (s *supervisor) killAll() error {
 		time.Sleep(stopPause)
 	}
 	s.engine.stop()
+	if s.output != nil {
+		s.output.finish()
+		s.output = nil
+	}
 	return nil
 }
 
@@ -324,5 +364,26 @@ func (s *supervisor) startAgain(plan *interpose.Plan) error {
 	if plan.ID != s.plan.ID {
 		return fmt.Errorf("start: plan %q is not for this container (%q)", plan.ID, s.plan.ID)
 	}
+	s.events.letGo()
+	if plan.Fresh {
+		var volumes []pattern
+		if plan.Originals != nil {
+			volumes = newPatterns(plan.Originals.Except)
+		}
+		if err := freshen(volumes); err != nil {
+			return err
+		}
+	}
 	return s.start(*plan)
+}
+
+// putBack makes what the program has changed what it was.
+func (s *supervisor) putBack() error {
+	if s.child != 0 {
+		return errors.New("put files back: the program still runs")
+	}
+	if s.original == nil {
+		return nil
+	}
+	return s.original.putBack()
 }

@@ -1,0 +1,162 @@
+package supervisor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/killpoint/killpoint/orchestrator/interpose"
+)
+
+// local is what the control process does itself, rather than pass it to the first process: it is in the container and no part of the program.
+type local struct {
+	reply io.Writer
+	tree  *tree // of the last snapshot
+}
+
+// takes does a request that is for this process, and reports whether it was one. Requests are done one after the other, a command to execute apart.
+func (l *local) takes(line []byte) bool {
+	var request interpose.Request
+	// Most of what passes here is neither; it is looked at without being parsed.
+	if !bytes.Contains(line[:min(len(line), 64)], []byte(`"command":`)) || json.Unmarshal(line, &request) != nil || !request.Name.Local() {
+		return false
+	}
+	if request.Name == interpose.CommandExec {
+		go l.answer(request, execute(request))
+		return true
+	}
+	answer := interpose.Event{}
+	var err error
+	switch request.Name {
+	case interpose.CommandRead:
+		answer.Files, err = readFiles(request.Paths, request.Limit)
+	case interpose.CommandSnapshot:
+		answer.Files, err = l.snapshot(request)
+	case interpose.CommandRestore:
+		err = l.restore(request)
+	}
+	if err != nil {
+		answer.Files, answer.Message = nil, err.Error()
+	}
+	l.answer(request, answer)
+	return true
+}
+
+func (l *local) answer(request interpose.Request, answer interpose.Event) {
+	answer.Kind, answer.Command = interpose.Reply, request.Number
+	if line, err := json.Marshal(answer); err == nil {
+		_, _ = l.reply.Write(append(line, '\n')) // an orchestrator that is gone wants no answer
+	}
+}
+
+func (l *local) snapshot(request interpose.Request) ([]interpose.File, error) {
+	var err error
+	if l.tree, err = readTree(request.Paths); err != nil || request.Limit == 0 {
+		return nil, err
+	}
+	if l.tree.size > request.Limit {
+		return nil, fmt.Errorf("snapshot of %s: %w", strings.Join(request.Paths, ", "), interpose.ErrTooLarge)
+	}
+	return l.tree.files, nil
+}
+
+func (l *local) restore(request interpose.Request) error {
+	wanted := l.tree
+	if request.Files != nil {
+		wanted = newTree(request.Files)
+	}
+	if wanted == nil {
+		return errors.New("restore: there is no snapshot")
+	}
+	return wanted.restore(request.Paths)
+}
+
+// execute runs a command as the engine would: in the container's environment and working directory, with nothing on its standard input.
+func execute(request interpose.Request) interpose.Event {
+	ctx := context.Background()
+	if request.Limit > 0 {
+		limited, cancel := context.WithTimeout(ctx, time.Duration(request.Limit)*time.Millisecond)
+		defer cancel()
+		ctx = limited
+	}
+	if len(request.Command) == 0 {
+		return interpose.Event{Message: "exec: no command given"}
+	}
+	command := exec.CommandContext(ctx, request.Command[0], request.Command[1:]...)
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
+	err := command.Run()
+	answer := interpose.Event{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		answer.Message = "exec: it took too long"
+	case errors.As(err, &exit):
+		if answer.Code = exit.ExitCode(); answer.Code < 0 {
+			answer.Code = 128 + int(signalOf(exit))
+		}
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		answer.Code, answer.Stderr = exitNotFound, append(answer.Stderr, err.Error()...)
+	case errors.Is(err, fs.ErrPermission):
+		answer.Code, answer.Stderr = exitNotExecutable, append(answer.Stderr, err.Error()...)
+	case err != nil:
+		answer.Message = "exec: " + err.Error()
+	}
+	return answer
+}
+
+// readFiles reads the regular files that match, sorted by path. A glob that matches nothing gives none.
+func readFiles(globs []string, limit int64) ([]interpose.File, error) {
+	var files []interpose.File
+	for _, glob := range globs {
+		base, pattern := doublestar.SplitPattern(path.Clean(glob))
+		matched, err := doublestar.Glob(os.DirFS(base), pattern, doublestar.WithFilesOnly(), doublestar.WithFailOnIOErrors())
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read %s: %w", glob, err)
+		}
+		for _, name := range matched {
+			one, err := readOne(filepath.Join(base, name))
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // it went away in between
+			}
+			if err != nil {
+				return nil, err
+			}
+			if one == nil {
+				continue
+			}
+			if limit -= int64(len(one.Data)); limit < 0 {
+				return nil, fmt.Errorf("read %s: %w", glob, interpose.ErrTooLarge)
+			}
+			files = append(files, *one)
+		}
+	}
+	slices.SortFunc(files, func(a, b interpose.File) int { return strings.Compare(a.Path, b.Path) })
+	return files, nil
+}
+
+// readOne reads a regular file, through links, and gives nil for anything else.
+func readOne(name string) (*interpose.File, error) {
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, err
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return &interpose.File{Path: name, Mode: uint32(info.Mode()), Data: data, Modified: info.ModTime()}, nil
+}

@@ -1,0 +1,249 @@
+package supervisor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/killpoint/killpoint/orchestrator/interpose"
+)
+
+// resident starts an interposer that runs nothing yet.
+func resident(t *testing.T, command ...string) *program {
+	t.Helper()
+	plan := newPlan()
+	plan.Stay, plan.Idle = true, true
+	p := start(t, plan, command...)
+	p.await(interpose.Hello)
+	return p
+}
+
+// life runs one life with a plan to its end and gives its events.
+func (p *program) life(number int, change func(*interpose.Plan)) []interpose.Event {
+	p.t.Helper()
+	plan := p.plan
+	plan.Incarnation, plan.Idle, plan.Lines, plan.Originals = number, false, true, &interpose.Originals{}
+	if change != nil {
+		change(&plan)
+	}
+	from := len(p.seen)
+	if err := p.client.Start(withTimeout(p.t), plan); err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := awaitEvent(p.client, &p.seen, interpose.Exited); err != nil && p.seen[len(p.seen)-1].Kind != interpose.Exited {
+		p.t.Fatal(err)
+	}
+	return p.seen[from:]
+}
+
+// Every line of a life is reported before its end, whatever is left running behind it, and none of them goes anywhere else.
+func TestLinesOfALifeAreWhole(t *testing.T) {
+	script := `i=0; while [ $i -lt 500 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done; printf 'no end'; exit 3`
+	p := resident(t, "sh", "-c", script)
+	for life := 1; life <= 3; life++ {
+		lines := map[string][]string{}
+		events := p.life(life, nil)
+		for _, event := range events {
+			if event.Kind == interpose.Line && event.Incarnation == life {
+				lines[event.Stream] = append(lines[event.Stream], event.Message)
+			}
+		}
+		if last := events[len(events)-1]; last.Kind != interpose.Exited || last.Code != 3 {
+			t.Fatalf("life %d ends with %+v", life, last)
+		}
+		if out := lines["stdout"]; len(out) != 501 || out[499] != "out 499" || out[500] != "no end" {
+			t.Errorf("life %d: %d lines on stdout", life, len(out))
+		}
+		if err := lines["stderr"]; len(err) != 500 || err[499] != "err 499" {
+			t.Errorf("life %d: %d lines on stderr", life, len(err))
+		}
+	}
+	if p.output() != "" {
+		t.Errorf("the container's own output has %q", p.output())
+	}
+}
+
+// A line that is reported is a write on /dev/stdout, which a point can name.
+func TestReportedLinesAreWritesOnStdout(t *testing.T) {
+	p := resident(t, "sh", "-c", "echo one; echo two; echo three")
+	plan := p.plan
+	plan.Idle, plan.Lines = false, true
+	plan.Points = []interpose.Point{hold(interpose.Write, "/dev/stdout", 2, interpose.After)}
+	if err := p.client.Start(withTimeout(t), plan); err != nil {
+		t.Fatal(err)
+	}
+	p.await(interpose.Reached)
+	if err := p.client.Kill(withTimeout(t)); err != nil {
+		t.Fatal(err)
+	}
+	p.await(interpose.Killed)
+	var lines []string
+	for _, event := range p.seen {
+		if event.Kind == interpose.Line {
+			lines = append(lines, event.Message)
+		}
+	}
+	if diff := cmp.Diff([]string{"one", "two"}, lines); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What a program has changed outside of its volumes is put back: new files and directories go, others are what they were, over several lives.
+func TestOriginalsArePutBack(t *testing.T) {
+	directory := t.TempDir()
+	in := func(name string) string { return filepath.Join(directory, name) }
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.WriteFile(in("kept"), []byte("kept\n"), 0o640))
+	must(os.WriteFile(in("cut"), []byte("to be cut\n"), 0o600))
+	must(os.WriteFile(in("gone"), []byte("to be removed\n"), 0o644))
+	must(os.WriteFile(in("moved"), []byte("to be moved\n"), 0o644))
+	must(os.Mkdir(in("full"), 0o755))
+	must(os.Symlink("kept", in("link")))
+	must(os.Mkdir(in("volume"), 0o755))
+	before := listing(t, directory)
+	script := fmt.Sprintf(`cd %s && echo more >> kept && : > cut && rm gone && mv moved full/moved && mkdir -p new/deep && echo x > new/deep/file && ln -sf cut link && echo x > volume/file && echo y > new/second`, directory)
+	p := resident(t, "sh", "-c", script+"; :")
+	except := func(plan *interpose.Plan) { plan.Originals.Except = []string{in("volume") + "/**"} }
+	p.life(1, except)
+	p.life(2, except)
+	if diff := cmp.Diff(before, listing(t, directory)); diff == "" {
+		t.Fatal("the program has changed nothing")
+	}
+	must(p.client.PutBack(withTimeout(t)))
+	must(os.Remove(in("volume/file"))) // which is for others to put back
+	if diff := cmp.Diff(before, listing(t, directory)); diff != "" {
+		t.Errorf("what is there now (-before +after):\n%s", diff)
+	}
+}
+
+// A directory is made what it was: contents, modes, links, what is new and what is gone, and a file of another type.
+func TestRestore(t *testing.T) {
+	directory := t.TempDir()
+	in := func(name string) string { return filepath.Join(directory, name) }
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.MkdirAll(in("a/b"), 0o750))
+	must(os.WriteFile(in("a/b/file"), []byte("contents\n"), 0o640))
+	must(os.WriteFile(in("a/twice"), []byte("twice\n"), 0o644))
+	must(os.Link(in("a/twice"), in("a/again")))
+	must(os.Symlink("b/file", in("a/link")))
+	must(os.WriteFile(in("empty"), nil, 0o600))
+	before := listing(t, directory)
+	p := resident(t, "true")
+	for _, bring := range []bool{false, true} {
+		files, err := p.client.Snapshot(withTimeout(t), bring, directory)
+		must(err)
+		if bring != (files != nil) {
+			t.Errorf("bring %v gives %d files", bring, len(files))
+		}
+		must(os.RemoveAll(in("a/b")))
+		must(os.WriteFile(in("a/b"), []byte("a file now"), 0o644))
+		must(os.WriteFile(in("a/twice"), []byte("changed\n"), 0o644))
+		must(os.Remove(in("a/link")))
+		must(os.Mkdir(in("a/link"), 0o755))
+		must(os.WriteFile(in("a/link/deep"), nil, 0o644))
+		must(os.Chmod(in("empty"), 0o777))
+		must(os.WriteFile(in("new"), nil, 0o644))
+		must(p.client.Restore(withTimeout(t), files, directory))
+		if diff := cmp.Diff(before, listing(t, directory)); diff != "" {
+			t.Errorf("bring %v (-before +after):\n%s", bring, diff)
+		}
+	}
+}
+
+// listing is everything below a directory in words.
+func listing(t *testing.T, directory string) []string {
+	t.Helper()
+	var lines []string
+	err := filepath.WalkDir(directory, func(name string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := os.Lstat(name)
+		if err != nil {
+			return err
+		}
+		text := ""
+		switch {
+		case info.Mode().IsRegular():
+			text = contents(t, name)
+		case info.Mode()&os.ModeSymlink != 0:
+			text, err = os.Readlink(name)
+		}
+		lines = append(lines, fmt.Sprintf("%s %v %q", strings.TrimPrefix(name, directory), info.Mode(), text))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}
+
+func TestExecAndRead(t *testing.T) {
+	directory := t.TempDir()
+	for name, text := range map[string]string{"b.csv": "b", "a.csv": "a", "c.txt": "c"} {
+		if err := os.WriteFile(filepath.Join(directory, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := resident(t, "true")
+	files, err := p.client.Read(withTimeout(t), directory+"/*.csv")
+	if err != nil || len(files) != 2 || string(files[0].Data) != "a" || files[1].Path != directory+"/b.csv" {
+		t.Errorf("read %+v, %v", files, err)
+	}
+	if files, err := p.client.Read(withTimeout(t), directory+"/none/*.csv"); err != nil || len(files) != 0 {
+		t.Errorf("read %+v, %v of nothing", files, err)
+	}
+	done, err := p.client.Exec(withTimeout(t), []string{"sh", "-c", "echo out; echo err >&2; exit 7"})
+	if err != nil || done.Code != 7 || string(done.Stdout) != "out\n" || string(done.Stderr) != "err\n" {
+		t.Errorf("executed %+v, %v", done, err)
+	}
+	if done, err := p.client.Exec(withTimeout(t), []string{"no-such-command"}); err != nil || done.Code != 127 {
+		t.Errorf("executed %+v, %v", done, err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := p.client.Exec(short, []string{"sleep", "60"}); err == nil || errors.Is(err, interpose.ErrDetached) {
+		t.Errorf("a command that takes too long: %v", err)
+	}
+}
+
+// Signals come to a program as the engine's do, and events that were passed on are not kept.
+func TestSignal(t *testing.T) {
+	p := resident(t, "sh", "-c", "trap 'echo got it; exit 4' TERM; echo ready; while :; do sleep 0.01; done")
+	for life := 1; life <= 2; life++ {
+		plan := p.plan
+		plan.Incarnation, plan.Idle, plan.Lines = life, false, true
+		if err := p.client.Start(withTimeout(t), plan); err != nil {
+			t.Fatal(err)
+		}
+		if line := p.await(interpose.Line); line.Message != "ready" {
+			t.Fatalf("line %q", line.Message)
+		}
+		if err := p.client.Signal(withTimeout(t), 15); err != nil {
+			t.Fatal(err)
+		}
+		if line := p.await(interpose.Line); line.Message != "got it" {
+			t.Fatalf("line %q", line.Message)
+		}
+		if exited := p.await(interpose.Exited); exited.Code != 4 {
+			t.Fatalf("exit code %d", exited.Code)
+		}
+	}
+}
