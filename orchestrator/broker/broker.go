@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Shell runs commands in the broker's container.
@@ -98,6 +99,43 @@ func (b *Broker) DeleteVirtualHost(ctx context.Context, name string) error {
 	}
 	return nil
 }
+
+// ClearVirtualHost makes a virtual host what CreateVirtualHost makes: without
+// queues and without exchanges of its own. It waits until the connections to
+// it are gone, whose clients must be dead; their messages are gone then too.
+func (b *Broker) ClearVirtualHost(ctx context.Context, name, user string) error {
+	var answer string
+	var err error
+	for pause := firstClearPause; ; pause = min(2*pause, longClearPause) {
+		answer, err = b.ask(ctx, "clear", name)
+		if err != nil || answer == "ok" {
+			break
+		}
+		select {
+		case <-time.After(pause):
+			continue
+		case <-ctx.Done():
+			err = fmt.Errorf("the broker still says: %s", answer)
+		}
+		break
+	}
+	if errors.Is(err, errNoProbe) {
+		if err = b.DeleteVirtualHost(ctx, name); err == nil {
+			err = b.CreateVirtualHost(ctx, name, user)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("clear virtual host %s: %w", name, err)
+	}
+	return nil
+}
+
+// How often the broker is asked whether the last connection is gone: its
+// client is dead, so that it takes no more than a moment.
+const (
+	firstClearPause = time.Millisecond
+	longClearPause  = 50 * time.Millisecond
+)
 
 // Depths asks the queues of a virtual host how many messages they hold, and
 // gives those that were named, in the order in which they were named.

@@ -17,8 +17,9 @@ var errNoProbe = errors.New("no probe in the broker's container")
 // returns: of the queues that were asked for, since a name may hold anything.
 // It calls what rabbitmqctl and the management plugin call on the node:
 // rabbit_vhost:put_vhost/5 (adds, waits until it runs, grants permissions),
-// rabbit_vhost:delete/2 and rabbit_amqqueue:info_all/2, which exist unchanged
-// from RabbitMQ 3.8 to 4.x. Other lines of its output (warnings of the
+// rabbit_vhost:delete/2, rabbit_amqqueue:info_all/2, list/1 and delete/4,
+// rabbit_exchange:list/1 and delete/3, and rabbit_networking's
+// connection_info_all/1, which exist unchanged from RabbitMQ 3.8 to 4.x. Other lines of its output (warnings of the
 // runtime) are passed over.
 const probeProgram = `
 ok = io:setopts(standard_io, [{encoding, unicode}]),
@@ -36,6 +37,20 @@ Answer = fun
     end;
   (["delete", Host]) ->
     io_lib:format("~0tp", [Call(rabbit_vhost, delete, [Binary(Host), <<"killpoint">>])]);
+  (["clear", Host]) ->
+    V = Binary(Host),
+    Open = [I || I <- Call(rabbit_networking, connection_info_all, [[vhost]]), proplists:get_value(vhost, I) =:= V],
+    Own = fun(Exchange) -> {resource, _, exchange, Name} = element(2, Exchange),
+      Name =/= <<>> andalso binary:match(Name, <<"amq.">>) =/= {0, 4} end,
+    case length(Open) of
+      0 ->
+        [Call(rabbit_amqqueue, delete, [Q, false, false, <<"killpoint">>]) || Q <- Call(rabbit_amqqueue, list, [V])],
+        [Call(rabbit_exchange, delete, [element(2, E), false, <<"killpoint">>]) || E <- Call(rabbit_exchange, list, [V]), Own(E)],
+        case {Call(rabbit_amqqueue, list, [V]), [E || E <- Call(rabbit_exchange, list, [V]), Own(E)]} of
+          {[], []} -> "ok"; {Queues, Exchanges} -> io_lib:format("left ~p ~p", [length(Queues), length(Exchanges)])
+        end;
+      Count -> io_lib:format("open ~p", [Count])
+    end;
   (["depths", Host | Names]) ->
     Wanted = [Binary(Name) || Name <- Names],
     Is = fun(Info) -> lists:member(element(4, proplists:get_value(name, Info)), Wanted) end,

@@ -88,7 +88,7 @@ func atLeast(expect scenario.LogExpect) int {
 // see takes one event in. It is called under the recorder's lock.
 func (p *progress) see(event history.Event) {
 	switch event.Kind {
-	case history.Log, history.Started, history.Exited, history.Healthy, history.FaultFired, history.FaultDone, history.FaultHealed, history.FaultMissed:
+	case history.Log, history.Started, history.Exited, history.Healthy, history.Operation, history.PointReached, history.FaultFired, history.FaultDone, history.FaultHealed, history.FaultMissed:
 	default:
 		return
 	}
@@ -162,6 +162,7 @@ const (
 func (r *run) awaitEnd(ctx context.Context, injecting *injection) error {
 	pause := firstDepthPause
 	settle := time.Duration(r.scenario.Settle)
+	var patience time.Duration // how long it must have been quiet on a machine that is slow to answer
 	for {
 		if err := injecting.failed(); err != nil {
 			return err
@@ -176,7 +177,7 @@ func (r *run) awaitEnd(ctx context.Context, injecting *injection) error {
 
 		next := settle - quiet // when quiet would be long enough
 		over := len(missing) == 0 && (r.hasEnd() || quiet >= settle)
-		if over || settleable && quiet >= settle {
+		if over || settleable && quiet >= max(settle, patience) {
 			undrained := r.undrained(ctx)
 			switch {
 			case len(undrained) > 0:
@@ -192,6 +193,8 @@ func (r *run) awaitEnd(ctx context.Context, injecting *injection) error {
 					r.recorder.Add(history.Event{Kind: history.AllDone})
 					return nil
 				}
+			case r.isStarved(ctx, &patience):
+				next = patience - quiet
 			default:
 				r.recorder.Add(history.Event{Kind: history.Settled, Text: strings.Join(missing, "; ")})
 				return nil
@@ -204,6 +207,32 @@ func (r *run) awaitEnd(ctx context.Context, injecting *injection) error {
 		}
 	}
 }
+
+// isStarved says whether the machine is so busy that silence proves nothing
+// yet: an engine that is long in answering a question may be as long in
+// handing on what a service has said. It raises the patience to what the
+// answer took, many times over, and asks again when that has passed.
+func (r *run) isStarved(ctx context.Context, patience *time.Duration) bool {
+	asked := time.Now()
+	if _, err := r.engine.HasNetwork(ctx, "kp-"+r.id); err != nil {
+		return false // trouble of its own, which will be seen
+	}
+	wanted := starvedFactor * time.Since(asked)
+	if wanted <= max(*patience, time.Duration(r.scenario.Settle)) {
+		return false
+	}
+	*patience = min(wanted, starvedLimit)
+	r.progress.mu.Lock()
+	quiet := r.recorder.Now() - r.progress.last
+	r.progress.mu.Unlock()
+	return quiet < *patience
+}
+
+// A machine at rest answers in a few milliseconds.
+const (
+	starvedFactor = 30
+	starvedLimit  = 5 * time.Second
+)
 
 // wait sleeps until something changes, or for the time; false when the
 // context has ended.
@@ -344,7 +373,7 @@ func (r *run) readSent(ctx context.Context) error {
 	defer r.recorder.Span(history.SpanCollect, "sent record")()
 	sent, confirmed := r.facts.Rows.Sent, map[string]bool{}
 	r.sent = []string{}
-	err := r.engine.CopyFrom(ctx, r.services[sent.Service].id, sent.File, func(_ *tar.Header, content io.Reader) error {
+	err := r.services[sent.Service].home.copyFrom(ctx, sent.File, func(_ *tar.Header, content io.Reader) error {
 		return history.ReadSent(content, func(line history.SentLine) error {
 			if line.Confirmed != "" && !confirmed[line.Confirmed] {
 				confirmed[line.Confirmed] = true

@@ -44,7 +44,7 @@ func (r *run) collectRows(ctx context.Context) error {
 	}
 	rows := r.facts.Rows
 	sender := r.services[rows.Sent.Service]
-	err := r.engine.CopyFrom(ctx, sender.id, rows.Sent.File, func(_ *tar.Header, content io.Reader) error {
+	err := sender.home.copyFrom(ctx, rows.Sent.File, func(_ *tar.Header, content io.Reader) error {
 		_, err := r.recorder.Store(rows.Sent.Service, rows.Sent.File, history.AtEnd, content)
 		return err
 	})
@@ -58,7 +58,7 @@ func (r *run) collectRows(ctx context.Context) error {
 
 // collectFiles fetches the files of a service that match the glob.
 func (r *run) collectFiles(ctx context.Context, service, glob string, stage history.Stage) error {
-	err := r.engine.Files(ctx, r.services[service].id, glob, func(path string, _ int64, content io.Reader) error {
+	err := r.services[service].home.files(ctx, glob, func(path string, _ int64, content io.Reader) error {
 		_, err := r.recorder.Store(service, path, stage, content)
 		return err
 	})
@@ -74,7 +74,7 @@ func (r *run) runCommand(ctx context.Context, index int, expect scenario.RunExpe
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
 	event := history.Event{Kind: history.CommandRan, Service: expect.Service, Expect: index, Text: strings.Join(expect.Command, " ")}
-	result, err := r.engine.Exec(ctx, r.services[expect.Service].id, engine.ExecSpec{Command: expect.Command})
+	result, err := r.services[expect.Service].home.exec(ctx, expect.Command)
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()

@@ -73,7 +73,7 @@ var errNoContent = errors.New("no regular file")
 // collectCut fetches one file of a crash point. One that is not there, or is
 // a folder, leaves none: that too is what the crash left.
 func (r *run) collectCut(ctx context.Context, p *plannedFault, path string, stage history.Stage) error {
-	err := r.engine.CopyFrom(ctx, p.target.id, path, func(header *tar.Header, content io.Reader) error {
+	err := p.target.home.copyFrom(ctx, path, func(header *tar.Header, content io.Reader) error {
 		if header.Typeflag != tar.TypeReg {
 			return errNoContent // before the engine sends all that is in a folder
 		}

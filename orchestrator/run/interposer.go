@@ -26,6 +26,9 @@ type interposer struct {
 	points  []*pointState // of this service, in the order of the scenario
 	// record is set where every operation of the service is to be recorded.
 	record *Recording
+	// stays is set on a bed: nothing is started with the container, and every
+	// kind of point may be planned later.
+	stays bool
 
 	mu     sync.Mutex
 	client *interpose.Client
@@ -180,6 +183,10 @@ func (i *interposer) plan(incarnation int) interpose.Plan {
 		ID: i.planID(), Incarnation: incarnation, AwaitClient: true,
 		Init: i.service.spec.Init != nil && *i.service.spec.Init,
 	}
+	if i.stays {
+		plan.Stay, plan.Idle = true, true
+		return plan
+	}
 	if i.record != nil {
 		plan.Record = &interpose.Record{Operations: recordable, Sums: true}
 		if i.record.PowerLoss {
@@ -311,10 +318,8 @@ func (i *interposer) hear(client *interpose.Client, hello chan<- error) {
 		switch event.Kind {
 		case interpose.Hello, interpose.Started:
 			answer(nil)
-		case interpose.Op:
-			i.recorded(event)
-		case interpose.Reached:
-			i.reached(event)
+		case interpose.Op, interpose.Reached:
+			i.take(event)
 		case interpose.Coverage:
 			i.service.warn("coverage of %s is incomplete: %s", i.service.spec.Name, event.Message)
 		case interpose.Failed:
@@ -327,6 +332,26 @@ func (i *interposer) hear(client *interpose.Client, hello chan<- error) {
 	}
 	answer(fmt.Errorf("reach the interposer in %s: %w", i.service.spec.Name, errors.Join(client.Err())))
 }
+
+// take takes in what the program came to.
+func (i *interposer) take(event interpose.Event) {
+	switch event.Kind {
+	case interpose.Op:
+		i.recorded(event)
+	case interpose.Reached:
+		i.reached(event)
+	}
+}
+
+// linkedTo says by what client the life that has begun is reached.
+func (i *interposer) linkedTo(client *interpose.Client) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.client = client
+}
+
+// unlinked says that a life is over whose client goes on.
+func (i *interposer) unlinked() { i.linkedTo(nil) }
 
 // reached tells the trigger of a point, and records it as the interposer saw
 // it.
@@ -494,7 +519,7 @@ func (i *interposer) release(ctx context.Context) error {
 // another process's sockets, and what a short read left in a file, can only
 // be reached through a copy of its descriptor.
 func (i *interposer) capabilities() []string {
-	if i.record != nil {
+	if i.record != nil || i.stays {
 		return []string{"SYS_PTRACE"}
 	}
 	for _, p := range i.points {

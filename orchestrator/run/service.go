@@ -22,6 +22,7 @@ import (
 type service struct {
 	*group
 	spec        system.Service
+	home        home
 	id          string // container
 	environment map[string]string
 	// shared is set for the broker that runs share: it has no container here.
@@ -59,7 +60,9 @@ type serviceState struct {
 }
 
 func newService(g *group, spec system.Service) *service {
-	return &service{group: g, spec: spec, environment: spec.Environment, changed: make(chan struct{}), lives: make(chan int, maxLives), stop: func() {}}
+	s := &service{group: g, spec: spec, environment: spec.Environment, changed: make(chan struct{}), stop: func() {}}
+	s.home = container{s}
+	return s
 }
 
 // maxLives bounds how many lives of a service wait to have their logs read: a
@@ -74,11 +77,7 @@ func (s *service) see(event engine.Event) {
 			now.incarnation++
 			now.starting, now.running, now.healthy, now.unhealthy, now.oom = false, true, false, false, false
 			s.recorder.Add(history.Event{Kind: history.Started, Service: s.spec.Name, Incarnation: now.incarnation})
-			select {
-			case s.lives <- now.incarnation:
-			default:
-				s.warn("%s was started more than %d times: the logs of its later lives are not followed", s.spec.Name, maxLives)
-			}
+			s.followLater(now.incarnation)
 		case event.Action == engine.ActionOOM:
 			now.oom = true
 		case event.Action == engine.ActionDie:
@@ -93,6 +92,18 @@ func (s *service) see(event engine.Event) {
 			now.healthy, now.unhealthy = false, true
 		}
 	})
+}
+
+// followLater has the log of a life read, where it is read from the engine.
+func (s *service) followLater(life int) {
+	if s.lives == nil {
+		return
+	}
+	select {
+	case s.lives <- life:
+	default:
+		s.warn("%s was started more than %d times: the logs of its later lives are not followed", s.spec.Name, maxLives)
+	}
 }
 
 // exitWords says why a process ended where its exit code tells.
@@ -146,6 +157,7 @@ func (s *service) await(ctx context.Context, wanted func(serviceState) (bool, er
 func (s *service) follow(ctx context.Context) {
 	following, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = cancel
+	s.lives = make(chan int, maxLives)
 	s.following.Go(func() {
 		defer s.guard("follow the log of " + s.spec.Name)
 		var cursor engine.Cursor
@@ -282,10 +294,7 @@ func dependencyMet(other *service, dependency system.Dependency) func(serviceSta
 
 // withTail adds a container's last log lines to an error about it.
 func (s *service) withTail(ctx context.Context, err error) error {
-	if s.id == "" {
-		return err
-	}
-	lines, tailErr := s.engine.Tail(ctx, s.id, tailLines)
+	lines, tailErr := s.home.tail(ctx, tailLines)
 	if tailErr != nil || len(lines) == 0 {
 		return err
 	}
@@ -305,26 +314,15 @@ func (s *service) Start(ctx context.Context) error {
 		return err
 	}
 	defer s.recorder.Span(history.SpanContainers, "start "+s.spec.Name)()
-	if s.interposer != nil {
-		if err := s.interposer.update(ctx, before+1); err != nil {
-			return err
-		}
-	}
 	s.update(func(now *serviceState) { now.starting = true })
-	if err := s.engine.Start(ctx, s.id); err != nil {
+	if err := s.home.start(ctx, before+1); err != nil {
 		s.update(func(now *serviceState) { now.starting = false })
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		return s.withTail(ctx, fmt.Errorf("start %s: %w", s.spec.Name, err))
 	}
-	if err := s.await(ctx, func(state serviceState) (bool, error) { return state.incarnation > before, nil }); err != nil {
-		return err
-	}
-	if s.interposer == nil {
-		return nil
-	}
-	if err := s.interposer.link(ctx); err != nil {
-		return s.withTail(ctx, err)
-	}
-	return nil
+	return s.await(ctx, func(state serviceState) (bool, error) { return state.incarnation > before, nil })
 }
 
 // RestartIfExited: see fault.Target.
@@ -356,7 +354,7 @@ func (s *service) Kill(ctx context.Context, signal string) error {
 	if err := s.mustRun(ctx); err != nil {
 		return err
 	}
-	if err := s.engine.Kill(ctx, s.id, signal); err != nil {
+	if err := s.home.signal(ctx, signal); err != nil {
 		return s.faultError(err)
 	}
 	if signal != "SIGKILL" {
@@ -370,7 +368,7 @@ func (s *service) Stop(ctx context.Context, grace *time.Duration) error {
 	if err := s.mustRun(ctx); err != nil {
 		return err
 	}
-	killed, err := s.engine.Stop(ctx, s.id, grace)
+	killed, err := s.home.stop(ctx, grace)
 	if err != nil {
 		return s.faultError(err)
 	}
@@ -392,11 +390,11 @@ func (s *service) Pause(ctx context.Context) error {
 	if err := s.mustRun(ctx); err != nil {
 		return err
 	}
-	return s.faultError(s.engine.Pause(ctx, s.id))
+	return s.faultError(s.home.pause(ctx))
 }
 
 // Unpause lets it go on.
-func (s *service) Unpause(ctx context.Context) error { return s.engine.Unpause(ctx, s.id) }
+func (s *service) Unpause(ctx context.Context) error { return s.home.unpause(ctx) }
 
 // Disconnect takes the container off all its networks.
 func (s *service) Disconnect(ctx context.Context) error {
@@ -404,7 +402,7 @@ func (s *service) Disconnect(ctx context.Context) error {
 		return err
 	}
 	for _, attachment := range s.attachments() {
-		if err := s.engine.Disconnect(ctx, s.id, attachment.Network); err != nil {
+		if err := s.home.disconnect(ctx, attachment.Network); err != nil {
 			return s.faultError(err)
 		}
 	}

@@ -40,7 +40,7 @@ func (r *run) prepare(ctx context.Context) (err error) {
 		s := newService(r.group, spec)
 		r.services[spec.Name] = s
 		if share && spec.Name == r.facts.Broker.Service {
-			s.shared = true
+			s.shared, s.home = true, fixture{}
 			continue
 		}
 		own = append(own, s)
@@ -50,6 +50,9 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	}
 	if err := r.interpose(); err != nil {
 		return err
+	}
+	if r.bed != nil {
+		return r.occupy(ctx)
 	}
 	if r.facts.Broker == nil {
 		return r.create(ctx, own)
@@ -145,8 +148,10 @@ func (r *run) startAll(ctx context.Context) error {
 	r.phase("starting")
 	ctx, cancel := context.WithTimeoutCause(ctx, r.startLimit, fmt.Errorf("not everything was up after %s", r.startLimit))
 	defer cancel()
-	if err := r.watch(ctx); err != nil {
-		return err
+	if r.bed == nil {
+		if err := r.watch(ctx); err != nil {
+			return err
+		}
 	}
 	var own []*service
 	for _, spec := range r.system.Services {
@@ -155,7 +160,7 @@ func (r *run) startAll(ctx context.Context) error {
 		}
 	}
 	bootSpan := func() {}
-	if r.broker != nil && r.broker.shared == nil {
+	if r.bed == nil && r.broker != nil && r.broker.shared == nil {
 		bootSpan = r.spanOfBoot(ctx)
 	}
 	defer bootSpan()
@@ -213,6 +218,12 @@ func (r *run) spanOfBoot(ctx context.Context) (end func()) {
 
 // removeAfter removes the run's containers, or says how to look at them.
 func (r *run) removeAfter(ctx context.Context) {
+	if r.bed != nil {
+		defer r.recorder.Span(history.SpanRemoval, "")()
+		r.phase("removing")
+		r.bed.vacate(ctx)
+		return
+	}
 	ctx, cancel := removalContext(ctx)
 	defer cancel()
 	if r.options.Keep {

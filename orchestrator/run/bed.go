@@ -1,0 +1,341 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/killpoint/killpoint/orchestrator/broker"
+	"github.com/killpoint/killpoint/orchestrator/engine"
+	"github.com/killpoint/killpoint/orchestrator/history"
+	"github.com/killpoint/killpoint/orchestrator/scenario"
+	"github.com/killpoint/killpoint/orchestrator/system"
+)
+
+// Bed is a system whose containers stay while many trials are run in them, one
+// after the other. In each container the interposer is the first process; a
+// trial starts the programs in place, and before the next one everything that
+// a trial leaves is gone: programs and their connections, queues, exchanges,
+// memory shared by name, and whatever was changed in files. So each trial is
+// one run from a fresh start, at a fraction of the price of fresh containers.
+//
+// Trials use the same code as runs do from the first start to the last check;
+// only where the lives of a service take place differs (see home).
+type Bed struct {
+	*Orchestrator
+	group     *group
+	system    *system.System
+	facts     scenario.Facts
+	target    string
+	residents map[string]*resident
+	link      *brokerLink
+	dir       string
+
+	mu     sync.Mutex
+	broken error
+}
+
+// NewBed makes the containers of a system for trials in which crash points
+// are in the target. Of the scenario it uses what every trial has in common:
+// facts and variables.
+func (o *Orchestrator) NewBed(ctx context.Context, sc *scenario.Scenario, sys *system.System, target string) (_ *Bed, err error) {
+	id := "bed-" + newRunID()
+	dir, err := os.MkdirTemp("", "killpoint-bed-")
+	if err != nil {
+		return nil, fmt.Errorf("create folder for the bed: %w", err)
+	}
+	b := &Bed{Orchestrator: o, system: sys, facts: factsOf(sc), target: target, residents: map[string]*resident{}, dir: dir}
+	b.group = o.newGroup(id, sc.Name, sys, history.NewRecorder(history.Meta{RunID: id}, dir))
+	b.group.abort = b.fail
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("make the containers for many trials: %w", err), b.Close(ctx))
+		}
+	}()
+	if err := b.refuse(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, o.startLimit, fmt.Errorf("not everything was up after %s", o.startLimit))
+	defer cancel()
+	if err := b.create(ctx, sc); err != nil {
+		return nil, err
+	}
+	return b, b.open(ctx)
+}
+
+// refuse names what cannot be put back between trials.
+func (b *Bed) refuse() error {
+	if externals := b.system.Externals(); len(externals) > 0 {
+		return fmt.Errorf("the compose file uses %v, which others may use too and which would be put back after each trial", externals)
+	}
+	if b.options.BindRW {
+		return errors.New("--bind-rw would have each trial change files of this machine")
+	}
+	return nil
+}
+
+// create makes and starts the containers; no program of theirs runs yet.
+func (b *Bed) create(ctx context.Context, sc *scenario.Scenario) error {
+	// A trial is a run of this scenario in another place: what a run finds out
+	// about its broker is found out by one.
+	r := &run{group: b.group, scenario: sc, facts: b.facts}
+	share := r.mayShare()
+	var own []*service
+	for _, spec := range b.system.Services {
+		isBroker := b.facts.Broker != nil && spec.Name == b.facts.Broker.Service
+		s := newService(b.group, spec)
+		b.group.services[spec.Name] = s
+		switch {
+		case isBroker && share:
+			s.shared, s.home = true, fixture{}
+			continue
+		case isBroker:
+			s.spec.DependsOn = nil
+		default:
+			// Its program comes and goes in place: the container itself is
+			// neither started again nor checked.
+			s.spec.DependsOn, s.spec.Restart = nil, system.RestartPolicy{}
+			s.spec.Healthcheck = &system.Healthcheck{Test: []string{"NONE"}}
+			s.interposer = &interposer{service: s, stays: true}
+			b.residents[spec.Name] = newResident(b, s)
+			b.residents[spec.Name].spec = spec
+		}
+		own = append(own, s)
+	}
+	if b.residents[b.target] == nil {
+		return fmt.Errorf("%s is no service whose program could be started in place", b.target)
+	}
+	err := b.makeAll(ctx, r, own, share)
+	b.link = r.broker
+	return err
+}
+
+func (b *Bed) makeAll(ctx context.Context, r *run, own []*service, share bool) error {
+	if b.facts.Broker == nil {
+		if err := b.group.create(ctx, own); err != nil {
+			return err
+		}
+	} else if err := r.prepareBroker(ctx, own, share); err != nil {
+		return err
+	}
+	if err := b.group.watch(ctx); err != nil {
+		return err
+	}
+	starting, ctx := errgroup.WithContext(ctx)
+	for _, s := range own {
+		starting.Go(safely("start "+s.spec.Name, func() error {
+			resident := b.residents[s.spec.Name]
+			if resident == nil { // a broker that is the bed's own
+				if err := s.Start(ctx); err != nil {
+					return err
+				}
+				return s.awaitHealthy(ctx)
+			}
+			if err := b.engine.Start(ctx, s.id); err != nil {
+				return s.withTail(ctx, fmt.Errorf("start %s: %w", s.spec.Name, err))
+			}
+			return resident.open(ctx)
+		}))
+	}
+	return starting.Wait()
+}
+
+// open learns what every trial begins with.
+func (b *Bed) open(ctx context.Context) error {
+	taken := map[string]bool{} // volumes that some resident puts back
+	for _, spec := range b.system.Services {
+		r := b.residents[spec.Name]
+		if r == nil {
+			continue
+		}
+		image, err := b.images.ensure(ctx, b.system.Name, spec, b.group.recorder)
+		if err != nil {
+			return err
+		}
+		r.image = image
+		r.findVolumes(taken)
+		if len(r.restores) == 0 {
+			continue
+		}
+		if _, err := r.client.Snapshot(ctx, false, r.restores...); err != nil {
+			return fmt.Errorf("see what is in the volumes of %s: %w", spec.Name, err)
+		}
+	}
+	return nil
+}
+
+// findVolumes lists the directories that the service can write to outside of
+// its container, and those that are this resident's to put back: a volume
+// that several mount is put back once.
+func (r *resident) findVolumes(taken map[string]bool) {
+	volume := func(source, target string) {
+		r.volumes = append(r.volumes, target)
+		if source == "" || !taken[source] {
+			r.restores = append(r.restores, target)
+		}
+		if source != "" {
+			taken[source] = true
+		}
+	}
+	for _, mount := range r.spec.Mounts {
+		if mount.Kind != system.MountTmpfs && !mount.ReadOnly && !mount.File {
+			volume(mount.Source, mount.Target)
+		}
+	}
+	for _, target := range r.image.Volumes {
+		if !slices.Contains(r.volumes, target) {
+			volume("", target)
+		}
+	}
+}
+
+// fail notes what makes the bed useless.
+func (b *Bed) fail(err error) {
+	b.mu.Lock()
+	if b.broken == nil {
+		b.broken = err
+	}
+	b.mu.Unlock()
+	for _, r := range b.residents {
+		if s := r.tenant.Load(); s != nil {
+			s.abort(err)
+			return
+		}
+	}
+}
+
+// Err says why the bed is of no use any more; nil while it is.
+func (b *Bed) Err() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.broken
+}
+
+// Trial runs a scenario once on the bed, from a fresh start, with every
+// operation of the recorded service in the history when a recording is asked
+// for. The scenario's system and variables are those of the bed. It never
+// gives nil: trouble is an event of the history. The history's folder is the
+// caller's to remove.
+func (b *Bed) Trial(ctx context.Context, sc *scenario.Scenario, record *Recording) *history.History {
+	id := newRunID()
+	meta := b.meta(id, sc)
+	dir := filepath.Join(b.dir, id)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return unstarted(meta, fmt.Errorf("create folder for the history: %w", err))
+	}
+	recorder := history.NewRecorder(meta, dir)
+	g := b.newGroup(b.group.id, sc.Name, b.system, recorder)
+	r := &run{group: g, scenario: sc, facts: factsOf(sc), record: record, bed: b, up: make(chan struct{})}
+	g.onRead = r.nudge
+	aborting, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	g.abort = abort
+	r.do(ctx, aborting)
+	return recorder.History()
+}
+
+// occupy is what prepare is for a run on a bed: everything is put back, and
+// the residents are told whose lives they lead.
+func (r *run) occupy(ctx context.Context) error {
+	b := r.bed
+	if err := b.reset(ctx); err != nil {
+		err = fmt.Errorf("put everything back for the next trial: %w", err)
+		if ctx.Err() == nil {
+			b.fail(err)
+		}
+		return err
+	}
+	r.broker = b.link
+	for _, s := range r.services {
+		resident := b.residents[s.spec.Name]
+		if resident == nil {
+			s.shared, s.home = true, fixture{}
+			s.see(engine.Event{Action: engine.ActionStart})
+			s.see(engine.Event{Action: engine.ActionHealthy})
+			continue
+		}
+		s.home, s.id = resident, resident.made.id
+		s.hasHealthcheck = hasHealthcheck(resident.spec, resident.image)
+		resident.tenant.Store(s)
+	}
+	return nil
+}
+
+// reset ends the programs of the trial before and puts everything back.
+func (b *Bed) reset(ctx context.Context) error {
+	if err := b.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, resetTime)
+	defer cancel()
+	if err := b.each(ctx, (*resident).reset); err != nil {
+		return err
+	}
+	clearing, ctx := errgroup.WithContext(ctx)
+	clearing.Go(safely("put files back", func() error { return b.each(ctx, (*resident).putBack) }))
+	if b.link != nil {
+		clearing.Go(safely("clear the broker", func() error {
+			return b.link.broker.ClearVirtualHost(ctx, b.link.virtualHost, b.link.user)
+		}))
+	}
+	return clearing.Wait()
+}
+
+// resetTime bounds a reset: it takes milliseconds, or something is wrong.
+const resetTime = 30 * time.Second
+
+// each does something with every resident, side by side.
+func (b *Bed) each(ctx context.Context, do func(*resident, context.Context) error) error {
+	all, ctx := errgroup.WithContext(ctx)
+	for _, r := range b.residents {
+		all.Go(safely("reset "+r.spec.Name, func() error { return do(r, ctx) }))
+	}
+	return all.Wait()
+}
+
+// vacate ends the programs of a trial that is over.
+func (b *Bed) vacate(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resetTime)
+	defer cancel()
+	if err := b.each(ctx, (*resident).reset); err != nil {
+		b.fail(err)
+	}
+}
+
+// Close removes the bed.
+func (b *Bed) Close(ctx context.Context) error {
+	ctx, cancel := removalContext(ctx)
+	defer cancel()
+	b.mu.Lock()
+	if b.broken == nil {
+		b.broken = errors.New("the bed is closed")
+	}
+	b.mu.Unlock()
+	for _, r := range b.residents {
+		r.tenant.Store(nil)
+		if r.client != nil {
+			r.client.Close()
+			<-r.gone
+		}
+	}
+	if b.link != nil {
+		(&run{group: b.group, broker: b.link, scenario: &scenario.Scenario{}}).leaveBroker(ctx)
+	}
+	b.group.remove(ctx)
+	var left []error
+	for _, event := range b.group.recorder.History().Events {
+		if event.Kind == history.Unremoved || event.Kind == history.Warning {
+			left = append(left, errors.New(event.Text))
+		}
+	}
+	return errors.Join(append(left, os.RemoveAll(b.dir))...)
+}
+
+var _ broker.Shell = shell{}
