@@ -48,6 +48,7 @@ func (w *world) newConsole(o *runOptions, jobs []suite.Job) *report.Console {
 	options := report.ConsoleOptions{
 		Stdout: w.stdout, Out: w.style(w.stdout), Stderr: w.stderr, Err: w.style(w.stderr),
 		Quiet: o.quiet, Verbose: o.verbose, Total: len(jobs), Now: w.now,
+		Width: func() int { return w.width(w.stderr) },
 	}
 	if o.json == "-" || o.junit == "-" {
 		options.Stdout, options.Out = options.Stderr, options.Err

@@ -22,7 +22,10 @@ type ConsoleOptions struct {
 	Verbose        bool      // every event, log lines too
 	Total          int       // how many runs there will be
 	NameWidth      int       // columns of the longest name of a run
-	Now            func() time.Time
+	// Width gives the columns that the terminal of Stderr has now, since
+	// people make windows larger and smaller; nil: those of Err.
+	Width func() int
+	Now   func() time.Time
 }
 
 // Console shows the runs of one command. Its methods may be called by several
@@ -158,6 +161,9 @@ func (c *Console) loop() {
 	}
 }
 
+// eraseLine takes away the line that the cursor is in, and goes to its start.
+const eraseLine = "\r\x1b[K"
+
 // screen is what is on the terminal: lines that stay, and below them the
 // status line that is drawn again and again. It is used by one goroutine.
 type screen struct {
@@ -171,12 +177,15 @@ type screen struct {
 func (s *screen) begin(current *status) { s.running = append(s.running, current) }
 
 func (s *screen) event(name string, event history.Event) {
+	expected := false
 	for _, current := range s.running {
 		if current.name == name {
 			current.apply(event)
+			// Everything exits when it is removed, which is no news.
+			expected = current.removing && event.Kind == history.Exited && !s.Verbose
 		}
 	}
-	if s.shows(event) {
+	if s.shows(event) && !expected {
 		s.clear()
 		fmt.Fprintln(s.Stderr, s.Err.eventLine(name, s.NameWidth, event))
 	}
@@ -210,7 +219,7 @@ func (s *screen) print(text string) {
 // stdout when that is the same terminal, begins at the start of a line.
 func (s *screen) clear() {
 	if s.drawn != "" {
-		io.WriteString(s.Stderr, "\r\x1b[K")
+		io.WriteString(s.Stderr, eraseLine)
 		s.drawn = ""
 	}
 }
@@ -222,12 +231,27 @@ func (s *screen) redraw() {
 	line := ""
 	if len(s.running) > 0 {
 		// One column stays free: a full line would wrap on some terminals.
-		line = cut(statusLine(s.running, s.ended, s.Total, s.Now()), s.Err.Width-1)
+		line = statusLine(s.running, s.ended, s.Total, s.columns()-1, s.Now())
 	}
 	if line == s.drawn {
 		return
 	}
-	s.clear()
-	io.WriteString(s.Stderr, s.Err.paint(faint, line))
+	// In one piece, or the line is seen to flicker.
+	erase := ""
+	if s.drawn != "" {
+		erase = eraseLine
+	}
+	io.WriteString(s.Stderr, erase+s.Err.paint(faint, line))
 	s.drawn = line
+}
+
+// columns is how wide the terminal is, never less than 2.
+func (s *screen) columns() int {
+	columns := s.Err.Width
+	if s.Width != nil {
+		if now := s.Width(); now > 0 {
+			columns = now
+		}
+	}
+	return max(columns, 2)
 }

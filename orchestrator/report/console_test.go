@@ -2,7 +2,11 @@ package report
 
 import (
 	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -11,7 +15,8 @@ import (
 	"github.com/killpoint/killpoint/orchestrator/history"
 )
 
-// everyKind is a history with one event of each kind.
+// everyKind is a history with one event of each kind, which
+// TestEveryKindOfEventIsDescribed sees to.
 func everyKind() []history.Event {
 	return []history.Event{
 		{At: 1 * millisecond, Kind: history.Phase, Text: "starting"},
@@ -21,6 +26,8 @@ func everyKind() []history.Event {
 		{At: 5 * millisecond, Kind: history.Log, Service: "worker-2", Incarnation: 1, Stream: "stderr", Text: "clear: \x1b[2J"},
 		{At: 6 * millisecond, Kind: history.Exited, Service: "worker-2", Incarnation: 1, Code: code(0)},
 		{At: 7 * millisecond, Kind: history.FaultArmed, Service: "worker-2", Fault: 1, Text: "kill worker-2 after 1s"},
+		{At: 8 * millisecond, Kind: history.PointReached, Service: "worker-2", Incarnation: 1, Fault: 1, Text: "before write 7 of /data/a.csv"},
+		{At: 8 * millisecond, Kind: history.Operation, Service: "worker-2", Incarnation: 1, Point: &history.Point{Operation: "write", Occurrence: 7, Path: "/data/a.csv", Timing: "before", Size: 3}},
 		{At: 8 * millisecond, Kind: history.FaultFired, Service: "worker-2", Incarnation: 1, Fault: 1, Text: "1s were over"},
 		{At: 9 * millisecond, Kind: history.FaultDone, Service: "worker-2", Incarnation: 1, Fault: 1, Text: "killed (SIGKILL)"},
 		{At: 10 * millisecond, Kind: history.FaultHealed, Service: "worker-2", Incarnation: 2, Fault: 1, Text: "started again"},
@@ -37,6 +44,40 @@ func everyKind() []history.Event {
 		{At: 1234 * millisecond, Kind: history.Removed},
 		{At: 1235 * millisecond, Kind: history.Unremoved, Text: "container x"},
 		{At: 1236 * millisecond, Kind: history.CheckStarted, Text: "rows"},
+	}
+}
+
+// A kind that is new in package history is described here too, and decided
+// when it is shown.
+func TestEveryKindOfEventIsDescribed(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../history/history.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[history.Kind]bool{}
+	for _, event := range everyKind() {
+		known[event.Kind] = true
+		if _, what := describe(event); strings.HasPrefix(what, string(event.Kind)) && strings.Contains(string(event.Kind), "-") {
+			t.Errorf("%s is shown by its name: %q", event.Kind, what)
+		}
+	}
+	count := 0
+	ast.Inspect(file, func(node ast.Node) bool {
+		value, is := node.(*ast.ValueSpec)
+		if !is || value.Type == nil {
+			return true
+		}
+		if name, is := value.Type.(*ast.Ident); is && name.Name == "Kind" {
+			count++
+			text, err := strconv.Unquote(value.Values[0].(*ast.BasicLit).Value)
+			if err != nil || !known[history.Kind(text)] {
+				t.Errorf("no event of kind %s here (%v)", text, err)
+			}
+		}
+		return true
+	})
+	if count < 20 {
+		t.Errorf("only %d kinds were found in history.go", count)
 	}
 }
 
@@ -129,14 +170,77 @@ func terminal(output string) string {
 	return strings.Join(append(lines, line), "\n")
 }
 
+// What there is room for is said, and no line is ever wider than its terminal.
 func TestStatusLineFitsTheTerminal(t *testing.T) {
+	began := time.Unix(0, 0)
+	now := began.Add(12300 * time.Millisecond)
+	running := []*status{newStatus("restart", restartScenario(), began), newStatus("网络中断", restartScenario(), began)}
+	for _, current := range running {
+		current.apply(history.Event{Kind: history.Phase, Text: "running"})
+		current.apply(history.Event{Kind: history.FaultFired})
+	}
+	for _, test := range []struct {
+		columns int
+		running []*status
+		want    string
+	}{
+		{0, running, "1 of 4 done | restart running 12s, 0 done, fault 1/2 | 网络中断 running 12s, 0 done, fault 1/2"},
+		{94, running, "1 of 4 done | restart running 12s, 0 done, fault 1/2 | 网络中断 running 12s, 0 done, fault 1/2"},
+		{93, running, "1 of 4 done | restart running 12s 0 done 1/2 | 网络中断 running 12s 0 done 1/2"},
+		{70, running, "1 of 4 done | restart 12s 0 done 1/2 | 网络中断 12s 0 done 1/2"},
+		{40, running, "1 of 4 done | restart 12s | 网络中断 12s"},
+		{27, running, "1 of 4 done | 2 go on"},
+		{9, running, "1 of 4 do"},
+		{30, running[1:], "1 of 4 done | 网络中断 12s"},
+		{20, running[1:], "1 of 4 done | 网络中"},
+		{19, running[1:], "1 of 4 done | 网络"},
+	} {
+		got := statusLine(test.running, 1, 4, test.columns, now)
+		if got != test.want {
+			t.Errorf("in %d columns: %q, want %q", test.columns, got, test.want)
+		}
+		if wide := columnsOf(got); test.columns > 0 && wide > test.columns {
+			t.Errorf("in %d columns: %q has %d", test.columns, got, wide)
+		}
+	}
+	alone := statusLine(running[:1], 0, 1, 80, now)
+	if alone != "restart running 12s, 0 done, fault 1/2" {
+		t.Errorf("a single run: %q", alone)
+	}
+}
+
+func TestScreenFollowsTheWindow(t *testing.T) {
 	var out bytes.Buffer
-	options := ConsoleOptions{Stdout: io.Discard, Stderr: &out, Err: Style{Width: 20}, Total: 12, Now: time.Now}
+	columns := 70
+	options := ConsoleOptions{
+		Stdout: io.Discard, Stderr: &out, Err: Style{Width: 70}, Total: 12, Now: func() time.Time { return time.Unix(0, 0) },
+		Width: func() int { return columns },
+	}
 	view := &screen{ConsoleOptions: options}
-	view.begin(newStatus("a-scenario-of-a-long-name", restartScenario(), time.Now()))
-	view.redraw()
-	if got := len(out.String()); got != 19 {
-		t.Errorf("the status line has %d columns of 20: %q", got, out.String())
+	view.begin(newStatus("a-scenario-of-a-long-name", restartScenario(), time.Unix(0, 0)))
+	for _, columns = range []int{70, 20, 0} {
+		view.redraw()
+		want := min(columns-1, 69)
+		if columns == 0 {
+			want = 69 // it does not say: what it had in the beginning counts
+		}
+		if got := columnsOf(terminal(out.String())); got > want || got < want/2 {
+			t.Errorf("the status line has %d columns of %d: %q", got, columns, out.String())
+		}
+	}
+}
+
+// Containers that exit while they are removed are no news, and others are.
+func TestExitsOfTheRemovalAreNotShown(t *testing.T) {
+	exit := history.Event{Kind: history.Exited, Service: "worker-2", Incarnation: 1, Code: code(137)}
+	events := []history.Event{{Kind: history.Phase, Text: "running"}, exit, {Kind: history.Phase, Text: "removing"}, exit, {Kind: history.Removed}}
+	_, stderr := show(ConsoleOptions{Total: 1, NameWidth: 7}, events)
+	if strings.Count(stderr, "exited 137") != 1 {
+		t.Errorf("stderr:\n%s", stderr)
+	}
+	_, stderr = show(ConsoleOptions{Total: 1, NameWidth: 7, Verbose: true}, events)
+	if strings.Count(stderr, "exited 137") != 2 {
+		t.Errorf("with --verbose, stderr:\n%s", stderr)
 	}
 }
 

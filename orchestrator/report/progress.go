@@ -58,6 +58,13 @@ func describe(event history.Event) (who, what string) {
 		what = event.Text
 	case history.FaultMissed:
 		what = fmt.Sprintf("fault %d did not happen: %s", event.Fault, event.Text)
+	case history.PointReached:
+		what = "came to its crash point: " + event.Text
+	case history.Operation:
+		what = "operation"
+		if event.Point != nil {
+			what += ": " + event.Point.String()
+		}
 	case history.QueueDepth:
 		who, what = event.Queue, fmt.Sprintf("%d ready, %d unacknowledged", event.Ready, event.Unacked)
 	case history.Collected:

@@ -12,15 +12,19 @@ import (
 
 // status is what the redrawn line says of one run that goes on.
 type status struct {
-	name    string
-	began   time.Time
-	phase   string
-	planned int // faults, every repetition counted
-	fired   int
-	success *regexp.Regexp // a log line that judges a unit of work; nil when the system has none
-	whose   string         // the service that writes such lines
-	done    map[string]bool
+	name     string
+	began    time.Time
+	phase    string
+	removing bool // what exits now was made to
+	planned  int  // faults, every repetition counted
+	fired    int
+	success  *regexp.Regexp // a log line that judges a unit of work; nil when the system has none
+	whose    string         // the service that writes such lines
+	done     map[string]bool
 }
+
+// removingPhase is the phase in which a run takes away what it made.
+const removingPhase = "removing"
 
 func newStatus(name string, sc *scenario.Scenario, began time.Time) *status {
 	current := &status{name: name, began: began, phase: "starting", done: map[string]bool{}}
@@ -53,6 +57,7 @@ func (s *status) apply(event history.Event) {
 	switch event.Kind {
 	case history.Phase:
 		s.phase = event.Text
+		s.removing = event.Text == removingPhase
 	case history.FaultFired:
 		s.fired++
 	case history.Log:
@@ -65,7 +70,9 @@ func (s *status) apply(event history.Event) {
 	}
 }
 
-func (s *status) String(now time.Time) string {
+// full says everything in words, brief the same in figures, short leaves out
+// the phase, and bare all but name and time.
+func (s *status) full(now time.Time) string {
 	parts := []string{fmt.Sprintf("%s %s %s", s.name, oneLine(s.phase), shortTime(now.Sub(s.began)))}
 	if s.success != nil {
 		parts = append(parts, fmt.Sprintf("%d done", len(s.done)))
@@ -76,15 +83,50 @@ func (s *status) String(now time.Time) string {
 	return strings.Join(parts, ", ")
 }
 
-// statusLine tells all runs that go on, in the order in which they began.
-func statusLine(running []*status, ended, total int, now time.Time) string {
-	var parts []string
-	for _, current := range running {
-		parts = append(parts, current.String(now))
+func (s *status) brief(now time.Time) string {
+	return s.figures(fmt.Sprintf("%s %s %s", s.name, oneLine(s.phase), shortTime(now.Sub(s.began))))
+}
+
+func (s *status) short(now time.Time) string {
+	return s.figures(fmt.Sprintf("%s %s", s.name, shortTime(now.Sub(s.began))))
+}
+
+func (s *status) figures(text string) string {
+	if s.success != nil {
+		text += fmt.Sprintf(" %d done", len(s.done))
 	}
-	line := strings.Join(parts, " | ")
+	if s.planned > 0 {
+		text += fmt.Sprintf(" %d/%d", s.fired, s.planned)
+	}
+	return text
+}
+
+func (s *status) bare(now time.Time) string {
+	return fmt.Sprintf("%s %s", s.name, shortTime(now.Sub(s.began)))
+}
+
+// statusLine tells all runs that go on, in the order in which they began, in
+// so many words as the columns allow; 0 columns are no limit.
+func statusLine(running []*status, ended, total, columns int, now time.Time) string {
+	head := ""
 	if total > 1 {
-		line = fmt.Sprintf("%d of %d done | %s", ended, total, line)
+		head = fmt.Sprintf("%d of %d done", ended, total)
 	}
-	return strings.TrimSuffix(line, " | ")
+	for _, say := range []func(*status, time.Time) string{(*status).full, (*status).brief, (*status).short, (*status).bare} {
+		parts := []string{}
+		if head != "" {
+			parts = append(parts, head)
+		}
+		for _, current := range running {
+			parts = append(parts, say(current, now))
+		}
+		line := strings.Join(parts, " | ")
+		if columns <= 0 || columnsOf(line) <= columns {
+			return line
+		}
+	}
+	if len(running) == 1 || head == "" {
+		return cut(strings.TrimPrefix(head+" | "+running[0].full(now), " | "), columns)
+	}
+	return cut(fmt.Sprintf("%s | %d go on", head, len(running)), columns)
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/width"
 )
 
 // Style is what an output stream can show.
@@ -129,12 +131,40 @@ func continued(text, indent string) string {
 	return strings.ReplaceAll(strings.TrimRight(printable(text), "\n"), "\n", "\n"+indent+"| ")
 }
 
-// cut shortens a line to the given number of columns, counting a rune as one.
+// cut shortens a line to the given number of columns; 0 is no limit.
 func cut(line string, columns int) string {
-	if columns <= 0 || utf8.RuneCountInString(line) <= columns {
+	if columns <= 0 {
 		return line
 	}
-	return string([]rune(line)[:columns])
+	used := 0
+	for index, char := range line {
+		if used += columnsOfRune(char); used > columns {
+			return line[:index]
+		}
+	}
+	return line
+}
+
+// columnsOf is how wide a line is on a terminal.
+func columnsOf(line string) int {
+	columns := 0
+	for _, char := range line {
+		columns += columnsOfRune(char)
+	}
+	return columns
+}
+
+// columnsOfRune counts what is drawn over the character before it as nothing,
+// and the wide characters of East Asian scripts as two.
+func columnsOfRune(char rune) int {
+	if unicode.In(char, unicode.Mn, unicode.Me, unicode.Cf) {
+		return 0
+	}
+	switch width.LookupRune(char).Kind() {
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	}
+	return 1
 }
 
 // shortTime is a time as people say it: 7.4s, 41s, 2m05s.
