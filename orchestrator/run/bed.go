@@ -33,8 +33,9 @@ type Bed struct {
 	group     *group
 	system    *system.System
 	facts     scenario.Facts
-	target    string
+	options   BedOptions
 	residents map[string]*resident
+	killed    *killedTarget // where the target's containers are killed; nil: in place
 	link      *brokerLink
 	dir       string
 
@@ -42,18 +43,27 @@ type Bed struct {
 	broken error
 }
 
-// NewBed makes the containers of a system for trials in which crash points
-// are in the target. Of the scenario it uses what every trial has in common:
-// facts and variables.
-func (o *Orchestrator) NewBed(ctx context.Context, sc *scenario.Scenario, sys *system.System, target string) (_ *Bed, err error) {
+// BedOptions say what a bed is for.
+type BedOptions struct {
+	// Target is the service that crash points are in.
+	Target string
+	// KillContainer gives the target a fresh container in each trial, which
+	// is killed over the Docker API; the others stay and start in place.
+	KillContainer bool
+}
+
+// NewBed makes the containers of a system for trials. Of the scenario it uses
+// what every trial has in common: facts and variables.
+func (o *Orchestrator) NewBed(ctx context.Context, sc *scenario.Scenario, sys *system.System, options BedOptions) (_ *Bed, err error) {
 	id := "bed-" + newRunID()
 	dir, err := os.MkdirTemp("", "killpoint-bed-")
 	if err != nil {
 		return nil, fmt.Errorf("create folder for the bed: %w", err)
 	}
-	b := &Bed{Orchestrator: o, system: sys, facts: factsOf(sc), target: target, residents: map[string]*resident{}, dir: dir}
+	b := &Bed{Orchestrator: o, system: sys, facts: factsOf(sc), options: options, residents: map[string]*resident{}, dir: dir}
 	b.group = o.newGroup(id, sc.Name, sys, history.NewRecorder(history.Meta{RunID: id}, dir))
 	b.group.abort = b.fail
+	b.group.route = b.route
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("make the containers for many trials: %w", err), b.Close(ctx))
@@ -75,7 +85,7 @@ func (b *Bed) refuse() error {
 	if externals := b.system.Externals(); len(externals) > 0 {
 		return fmt.Errorf("the compose file uses %v, which others may use too and which would be put back after each trial", externals)
 	}
-	if b.options.BindRW {
+	if b.Orchestrator.options.BindRW {
 		return errors.New("--bind-rw would have each trial change files of this machine")
 	}
 	return nil
@@ -106,11 +116,15 @@ func (b *Bed) create(ctx context.Context, sc *scenario.Scenario) error {
 			s.interposer = &interposer{service: s, stays: true}
 			b.residents[spec.Name] = newResident(b, s)
 			b.residents[spec.Name].spec = spec
+			if b.options.KillContainer && spec.Name == b.options.Target {
+				b.killed = &killedTarget{bed: b}
+				s.spec.Networks, s.spec.NetworkMode = nil, "none" // nobody is to take it for the target
+			}
 		}
 		own = append(own, s)
 	}
-	if b.residents[b.target] == nil {
-		return fmt.Errorf("%s is no service whose program could be started in place", b.target)
+	if b.residents[b.options.Target] == nil {
+		return fmt.Errorf("%s is no service whose program could be started in place", b.options.Target)
 	}
 	err := b.makeAll(ctx, r, own, share)
 	b.link = r.broker
@@ -196,6 +210,15 @@ func (r *resident) findVolumes(taken map[string]bool) {
 	}
 }
 
+// route says whose the events of a container are: the target's, where it has
+// one of its own in each trial, are the trial's.
+func (b *Bed) route(service string) *service {
+	if b.killed != nil && service == b.options.Target {
+		return b.killed.tenant.Load()
+	}
+	return b.group.services[service]
+}
+
 // fail notes what makes the bed useless.
 func (b *Bed) fail(err error) {
 	b.mu.Lock()
@@ -255,6 +278,12 @@ func (r *run) occupy(ctx context.Context) error {
 	r.broker = b.link
 	for _, s := range r.services {
 		resident := b.residents[s.spec.Name]
+		if b.killed != nil && s.spec.Name == b.options.Target {
+			if err := b.killed.make(ctx, r, s); err != nil {
+				return err
+			}
+			continue
+		}
 		if resident == nil {
 			s.shared, s.home = true, fixture{}
 			s.see(engine.Event{Action: engine.ActionStart})
@@ -301,9 +330,13 @@ func (b *Bed) each(ctx context.Context, do func(*resident, context.Context) erro
 }
 
 // vacate ends the programs of a trial that is over.
-func (b *Bed) vacate(ctx context.Context) {
+func (b *Bed) vacate(ctx context.Context, g *group) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resetTime)
 	defer cancel()
+	if b.killed != nil {
+		b.killed.tenant.Store(nil)
+		g.remove(ctx)
+	}
 	if err := b.each(ctx, (*resident).reset); err != nil {
 		b.fail(err)
 	}

@@ -14,11 +14,11 @@ import (
 )
 
 // bed makes a bed for a scenario of testdata.
-func bed(t *testing.T, ctx context.Context, file, target string, options Options) (*Bed, *Orchestrator) {
+func bed(t *testing.T, ctx context.Context, file string, options BedOptions) (*Bed, *Orchestrator) {
 	t.Helper()
 	sc, sys := mustLoad(t, file)
-	o := open(t, ctx, options)
-	b, err := o.NewBed(ctx, sc, sys, target)
+	o := open(t, ctx, Options{})
+	b, err := o.NewBed(ctx, sc, sys, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,9 +62,18 @@ func gist(t *testing.T, h *history.History) []string {
 // what the first was: lives count from 1 again, files are what they were, and
 // nothing of a trial before is seen.
 func TestTrialsAreRuns(t *testing.T) {
+	for name, options := range map[string]BedOptions{
+		"in place":   {Target: "worker"},
+		"containers": {Target: "worker", KillContainer: true},
+	} {
+		t.Run(name, func(t *testing.T) { trialsAreRuns(t, options) })
+	}
+}
+
+func trialsAreRuns(t *testing.T, options BedOptions) {
 	t.Parallel()
 	ctx := with(t)
-	b, o := bed(t, ctx, "bed.yaml", "worker", Options{})
+	b, o := bed(t, ctx, "bed.yaml", options)
 	sc, sys := mustLoad(t, "bed.yaml")
 	own := o.Run(ctx, sc, sys)
 	want := slices.DeleteFunc(gist(t, own), func(line string) bool {
@@ -92,7 +101,7 @@ func TestTrialsAreRuns(t *testing.T) {
 func TestBedOutlivesATrialThatIsCutShort(t *testing.T) {
 	t.Parallel()
 	ctx := with(t)
-	b, _ := bed(t, ctx, "bed.yaml", "worker", Options{})
+	b, _ := bed(t, ctx, "bed.yaml", BedOptions{Target: "worker"})
 	sc, _ := mustLoad(t, "bed.yaml")
 	never := *sc
 	never.Expect.Logs = slices.Clone(sc.Expect.Logs)
@@ -113,7 +122,7 @@ func TestBedOutlivesATrialThatIsCutShort(t *testing.T) {
 func TestBedWithADeadContainer(t *testing.T) {
 	t.Parallel()
 	ctx := with(t)
-	b, _ := bed(t, ctx, "bed.yaml", "worker", Options{})
+	b, _ := bed(t, ctx, "bed.yaml", BedOptions{Target: "worker"})
 	sc, _ := mustLoad(t, "bed.yaml")
 	if err := b.engine.Kill(ctx, b.residents["watcher"].made.id, "SIGKILL"); err != nil {
 		t.Fatal(err)
@@ -133,11 +142,11 @@ func TestBedRefuses(t *testing.T) {
 	ctx := with(t)
 	sc, sys := mustLoad(t, "bed.yaml")
 	o := open(t, ctx, Options{BindRW: true})
-	if _, err := o.NewBed(ctx, sc, sys, "worker"); err == nil || !strings.Contains(err.Error(), "--bind-rw") {
+	if _, err := o.NewBed(ctx, sc, sys, BedOptions{Target: "worker"}); err == nil || !strings.Contains(err.Error(), "--bind-rw") {
 		t.Errorf("real bind mounts: %v", err)
 	}
 	o = open(t, ctx, Options{})
-	if _, err := o.NewBed(ctx, sc, sys, "nobody"); err == nil || !strings.Contains(err.Error(), "nobody is no service") {
+	if _, err := o.NewBed(ctx, sc, sys, BedOptions{Target: "nobody"}); err == nil || !strings.Contains(err.Error(), "nobody is no service") {
 		t.Errorf("a target that is not there: %v", err)
 	}
 	if left, err := testEngine.Labelled(ctx, labelOwner, o.owner.name); err != nil || len(left.Containers) > 0 {

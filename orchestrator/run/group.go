@@ -29,6 +29,7 @@ type group struct {
 	mu       sync.Mutex
 	networks map[string]string // the engine's name by the compose file's
 	made     engine.Things
+	volumes  string            // the id in the names of its volumes, where these are another group's
 	copies   map[string]string // the volume that holds the copy of a host folder
 	copying  sync.Mutex        // one copy of a host folder is made at a time
 
@@ -37,6 +38,8 @@ type group struct {
 
 	abort  context.CancelCauseFunc // ends what waits for this group, with the reason
 	onRead func()                  // called when the log of a life was read to its end
+	// route, if set, says whose the events of a service's container are.
+	route func(service string) *service
 }
 
 func (o *Orchestrator) newGroup(id, scenarioName string, sys *system.System, recorder *history.Recorder) *group {
@@ -81,7 +84,9 @@ func safely(doing string, do func() error) func() error {
 }
 
 // name is what a thing of this group is called on the engine.
-func (g *group) name(thing string) string { return "kp-" + g.id + "-" + fileName(thing) }
+func (g *group) name(thing string) string { return thingName(g.id, thing) }
+
+func thingName(id, thing string) string { return "kp-" + id + "-" + fileName(thing) }
 
 func (g *group) labelsFor(service string) map[string]string {
 	labels := map[string]string{labelService: service}
@@ -117,7 +122,12 @@ func (g *group) watch(ctx context.Context) error {
 }
 
 func (g *group) dispatch(event engine.Event) {
-	if s := g.services[event.Labels[labelService]]; s != nil {
+	name := event.Labels[labelService]
+	s := g.services[name]
+	if g.route != nil {
+		s = g.route(name)
+	}
+	if s != nil {
 		s.see(event)
 	}
 }

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -76,8 +77,11 @@ func (g *group) createVolumes(ctx context.Context, services []*service) error {
 // volumeNames is what each named volume is called on the engine.
 func (s *service) volumeNames() map[string]string {
 	names := map[string]string{}
+	s.group.mu.Lock()
+	id := cmp.Or(s.group.volumes, s.group.id)
+	s.group.mu.Unlock()
 	for _, volume := range s.system.Volumes {
-		names[volume.Name] = s.name(volume.Name)
+		names[volume.Name] = thingName(id, volume.Name)
 		if volume.External {
 			names[volume.Name] = volume.ExternalName
 		}

@@ -221,7 +221,7 @@ func (r *run) removeAfter(ctx context.Context) {
 	if r.bed != nil {
 		defer r.recorder.Span(history.SpanRemoval, "")()
 		r.phase("removing")
-		r.bed.vacate(ctx)
+		r.bed.vacate(ctx, r.group)
 		return
 	}
 	ctx, cancel := removalContext(ctx)
