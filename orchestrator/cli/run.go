@@ -130,15 +130,7 @@ func (o *runOptions) replayFlags() []string {
 	if o.timeout > 0 {
 		flags = append(flags, "--timeout "+scenario.Duration(o.timeout).String())
 	}
-	for _, flag := range []struct {
-		set  bool
-		name string
-	}{{o.publish, "--publish"}, {o.bindRW, "--bind-rw"}, {o.allowExternal, "--allow-external"}} {
-		if flag.set {
-			flags = append(flags, flag.name)
-		}
-	}
-	return flags
+	return append(flags, suite.ReplayFlags(run.Options{Publish: o.publish, BindRW: o.bindRW, AllowExternal: o.allowExternal})...)
 }
 
 // runScenarios is the run command: everything that can be wrong with what was

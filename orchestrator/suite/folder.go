@@ -48,13 +48,16 @@ func (f *Folder) Close() {
 // save gives a run its folder and sets where that is. A run that passed and
 // whose report nobody asked for leaves none.
 func (f *Folder) save(next Job, h *history.History, result *report.Result) error {
-	if f.Temporary && result.Outcome == report.Passed {
+	folder := next.Folder
+	if folder == "" && f.Temporary && result.Outcome == report.Passed {
 		if h.Dir == "" {
 			return nil
 		}
 		return os.RemoveAll(h.Dir)
 	}
-	folder := filepath.Join(f.Root, FolderName(next.Name))
+	if folder == "" {
+		folder = filepath.Join(f.Root, FolderName(next.Name))
+	}
 	f.adopt(h, folder)
 	result.Report = folder
 	return report.Save(folder, next.Scenario, h, *result)

@@ -7,6 +7,9 @@ import "fmt"
 type Job struct {
 	Loaded
 	Name string
+	// Folder is where the run is saved, whatever its outcome; empty: in the
+	// suite's folder, below its name.
+	Folder string
 }
 
 // Jobs repeats the scenarios, all of them once before any of them again, so

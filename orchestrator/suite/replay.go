@@ -3,7 +3,24 @@ package suite
 import (
 	"slices"
 	"strings"
+
+	"github.com/killpoint/killpoint/orchestrator/run"
 )
+
+// ReplayFlags is the flags of killpoint run that do runs in this way, those
+// that change what a run does.
+func ReplayFlags(options run.Options) []string {
+	var flags []string
+	for _, flag := range []struct {
+		set  bool
+		name string
+	}{{options.Publish, "--publish"}, {options.BindRW, "--bind-rw"}, {options.AllowExternal, "--allow-external"}} {
+		if flag.set {
+			flags = append(flags, flag.name)
+		}
+	}
+	return flags
+}
 
 // withFlags adds to a command the flags that it does not have yet.
 func withFlags(command string, flags []string) string {
