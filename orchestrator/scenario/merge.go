@@ -46,6 +46,7 @@ func (b *binder) mergeFacts() *Facts {
 		fallBack(b, "done", &merged.Done, system.Done)
 		fallBack(b, "verdicts", &merged.Verdicts, system.Verdicts)
 		fallBack(b, "rows", &merged.Rows, system.Rows)
+		fallBack(b, "explore", &merged.Explore, system.Explore)
 		fallBack(b, "expect", &merged.Expect, system.Expect)
 	}
 	if merged.Rows != nil {

@@ -47,6 +47,7 @@ func referenceSections() []section {
 		{"`broker`", "Of `x-killpoint`.", reflect.TypeFor[Broker](), writeFields},
 		{"`done`", "Of `x-killpoint`.", reflect.TypeFor[Done](), writeFields},
 		{"`verdicts`", "Of `x-killpoint`.", reflect.TypeFor[Verdicts](), writeFields},
+		{"`explore`", "Of `x-killpoint`.", reflect.TypeFor[Explore](), writeFields},
 		{"`rows`", "Of `x-killpoint`.", reflect.TypeFor[Rows](), writeFields},
 		{"`sent`", "Of `rows`.", reflect.TypeFor[SentFile](), writeFields},
 		{"`output`", "Of `rows`.", reflect.TypeFor[Output](), writeFields},

@@ -52,6 +52,7 @@ type Facts struct {
 	Done     *Done     `yaml:"done" json:"done,omitempty" doc:"how one sees that the work is done"`
 	Verdicts *Verdicts `yaml:"verdicts" json:"verdicts,omitempty" doc:"the log lines in which a service judges units of work"`
 	Rows     *Rows     `yaml:"rows" json:"rows,omitempty" doc:"where rows are sent and where they must end up"`
+	Explore  *Explore  `yaml:"explore" json:"explore,omitempty" doc:"how explore makes the system do the same thing each time"`
 	Expect   *Expect   `yaml:"expect" json:"expect,omitempty" doc:"expectations of every scenario of this system; a scenario's own come on top"`
 
 	// Positions says where each part was written, by its path in the
@@ -77,6 +78,12 @@ type Verdicts struct {
 	Service string `yaml:"service" json:"service" form:"service" doc:"whose log" required:"true"`
 	Success string `yaml:"success" json:"success" form:"group" doc:"regular expression with one group, the unit's id" required:"true"`
 	Failure string `yaml:"failure" json:"failure,omitempty" form:"group" doc:"regular expression with one group, the unit's id"`
+}
+
+// Explore says what makes the runs of a campaign equal, and small.
+type Explore struct {
+	Env    map[string]string `yaml:"env" json:"env,omitempty" accept:"scalar,empty" keys:"variable" doc:"variables with which the system does the same calls in the same order in every run, such as one message at a time; set by explore unless it is told --batched, above those of the scenario"`
+	Shrink string            `yaml:"shrink" json:"shrink,omitempty" form:"variable" doc:"the variable that says how much work is handed in, a whole number: explore looks for the least of it that a failure needs"`
 }
 
 // Rows says what was sent and where it must be found.

@@ -42,6 +42,7 @@ var names = map[reflect.Type]string{
 	reflect.TypeFor[Done]():         "done",
 	reflect.TypeFor[Verdicts]():     "verdicts",
 	reflect.TypeFor[Rows]():         "rows",
+	reflect.TypeFor[Explore]():      "explore",
 	reflect.TypeFor[SentFile]():     "sent",
 	reflect.TypeFor[Output]():       "output",
 	reflect.TypeFor[Partition]():    "partition",
