@@ -62,6 +62,10 @@ type PointTotals struct {
 	Inconclusive int `json:"inconclusive"`
 	Broken       int `json:"broken"`
 	NotRun       int `json:"notRun"`
+	// Diverged counts those that did not come as planned at an operation that
+	// is not the same in every undisturbed run: it was known that they might
+	// not. They make no campaign inconclusive.
+	Diverged int `json:"diverged,omitempty"`
 	// Unconfirmed counts those of Failed that did not fail each time.
 	Unconfirmed int `json:"unconfirmed"`
 }
@@ -104,11 +108,14 @@ type CrashPoint struct {
 	After []string `json:"after,omitempty"`
 	// Lost says which un-synced changes the power cut took, as
 	// lose-unsynced does; under power-loss alone.
-	Lost     string    `json:"lost,omitempty"`
-	Hash     string    `json:"hash,omitempty"`
-	Outcome  Outcome   `json:"outcome"` // passed, failed, inconclusive, broken or not-run
-	Reason   string    `json:"reason,omitempty"`
-	Findings []Finding `json:"findings,omitempty"`
+	Lost string `json:"lost,omitempty"`
+	Hash string `json:"hash,omitempty"`
+	// Divergent says that the operation is not the same in every undisturbed
+	// run of the system.
+	Divergent bool      `json:"divergent,omitempty"`
+	Outcome   Outcome   `json:"outcome"` // passed, failed, inconclusive, broken or not-run
+	Reason    string    `json:"reason,omitempty"`
+	Findings  []Finding `json:"findings,omitempty"`
 	// Failures of Attempts runs of this point failed; a point that failed
 	// and was tried again says by these whether the finding repeats.
 	Failures int `json:"failures,omitempty"`
@@ -174,7 +181,7 @@ func (c *Campaign) outcome() Outcome {
 		return Broken
 	case c.Totals.Failed > 0:
 		return Failed
-	case c.Totals.Inconclusive > 0 || c.Totals.Points == c.Totals.NotRun:
+	case c.Totals.Inconclusive > 0 || c.Totals.Points == c.Totals.NotRun+c.Totals.Diverged:
 		return Inconclusive
 	default:
 		return Passed
@@ -196,7 +203,11 @@ func (t *PointTotals) add(point *CrashPoint) {
 	case NotRun:
 		t.NotRun++
 	default:
-		t.Inconclusive++
+		if point.Divergent {
+			t.Diverged++
+		} else {
+			t.Inconclusive++
+		}
 	}
 }
 

@@ -110,6 +110,7 @@ func TestCampaignTally(t *testing.T) {
 		sum.Inconclusive += kind.Inconclusive
 		sum.Broken += kind.Broken
 		sum.NotRun += kind.NotRun
+		sum.Diverged += kind.Diverged
 		sum.Unconfirmed += kind.Unconfirmed
 	}
 	if sum != campaign.Totals {
@@ -127,6 +128,8 @@ func TestCampaignTally(t *testing.T) {
 		"no points":            {Campaign{}, Inconclusive},
 		"none was run":         {Campaign{Points: []CrashPoint{{Outcome: NotRun}}}, Inconclusive},
 		"one diverged":         {Campaign{Points: []CrashPoint{{Outcome: Passed}, {Outcome: Inconclusive}}}, Inconclusive},
+		"known to differ":      {Campaign{Points: []CrashPoint{{Outcome: Passed}, {Outcome: Inconclusive, Divergent: true}}}, Passed},
+		"all known to differ":  {Campaign{Points: []CrashPoint{{Outcome: NotRun}, {Outcome: Inconclusive, Divergent: true}}}, Inconclusive},
 		"failed and diverged":  {Campaign{Points: []CrashPoint{{Outcome: Failed}, {Outcome: Inconclusive}}}, Failed},
 		"failed and broken":    {Campaign{Points: []CrashPoint{{Outcome: Failed}, {Outcome: Broken}}}, Broken},
 		"trouble":              {Campaign{Trouble: []string{"no disk"}, Points: []CrashPoint{{Outcome: Passed}}}, Broken},

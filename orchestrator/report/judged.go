@@ -110,8 +110,16 @@ func faultsOf(h *history.History) []Fault {
 }
 
 func checkOf(from check.Result) Check {
-	to := Check{Name: from.Check, Status: CheckStatus(from.Status), Detail: from.Detail, Reason: from.Reason}
-	for _, finding := range from.Findings {
+	return Check{
+		Name: from.Check, Status: CheckStatus(from.Status), Detail: from.Detail, Reason: from.Reason,
+		Findings: NewFindings(from.Findings),
+	}
+}
+
+// NewFindings makes findings into what is shown.
+func NewFindings(from []check.Finding) []Finding {
+	var to []Finding
+	for _, finding := range from {
 		one := Finding{
 			Kind: string(finding.Kind), Text: finding.Text, Count: finding.Count, Service: finding.Service,
 			File: finding.Position.File, Line: finding.Position.Line, Column: finding.Position.Column,
@@ -126,7 +134,7 @@ func checkOf(from check.Result) Check {
 				Partition: partition(row.Partition), Expected: partition(row.Expected),
 			})
 		}
-		to.Findings = append(to.Findings, one)
+		to = append(to, one)
 	}
 	return to
 }
