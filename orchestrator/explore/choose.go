@@ -16,7 +16,15 @@ func spread(seed, length int, kind, text func(int) string) []int {
 		groups[kind(number)] = append(groups[kind(number)], number)
 		lots[number] = lot(seed, text(number))
 	}
-	names := slices.Sorted(maps.Keys(groups))
+	// Which kind comes first is drawn too, or a small sample would be of the
+	// same few kinds everywhere. In another recording, it is another one.
+	turns := map[string]uint64{}
+	for name, numbers := range groups {
+		turns[name] = lot(seed, name+" "+text(numbers[0]))
+	}
+	names := slices.SortedFunc(maps.Keys(groups), func(a, b string) int {
+		return cmp.Or(cmp.Compare(turns[a], turns[b]), cmp.Compare(a, b))
+	})
 	for _, name := range names {
 		slices.SortFunc(groups[name], func(a, b int) int {
 			return cmp.Or(cmp.Compare(lots[a], lots[b]), cmp.Compare(a, b))

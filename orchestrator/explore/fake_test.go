@@ -56,12 +56,6 @@ func (s *subject) count() int {
 	return s.trials
 }
 
-func (s *subject) timesTried(text string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.tried[text]
-}
-
 func (s *subject) allTried() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/killpoint/killpoint/orchestrator/check"
+	"github.com/killpoint/killpoint/orchestrator/history"
 )
 
 // Status is what came of an item.
@@ -38,6 +39,8 @@ type Outcome struct {
 	// Recording belongs to an item that asked for one, and Number to which.
 	Recording *Recording `json:"recording,omitempty"`
 	Number    int        `json:"number,omitempty"`
+	// Meta is what is known of the run that was recorded.
+	Meta *history.Meta `json:"meta,omitempty"`
 }
 
 // Kinds says what the findings are about, each once, without what differs
