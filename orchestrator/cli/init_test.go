@@ -87,7 +87,7 @@ func TestInitRefuses(t *testing.T) {
 		{"init none.yaml", "read compose file none.yaml: there is no such file"},
 		{"init scenarios", "folder scenarios has no compose.yaml or docker-compose.yml"},
 		{"init deploy/compose.yaml --service nobody", "hurt service nobody: the system has no such service; it has order-worker, rabbitmq and seed"},
-		{"init bad.yaml", "bad.yaml: top-level object must be a mapping"},
+		{"init bad.yaml", "bad.yaml:1:1: top-level object must be a mapping"},
 		{"init odd.yaml", "devices of service a is not supported"},
 		{"init a b", "accepts at most 1 arg"},
 	} {

@@ -427,6 +427,9 @@ func TestProblems(t *testing.T) {
 		want    []string
 	}{
 		"not yaml":         {"services:\n  a: [\n", []string{"compose.yaml:2:1", "did not find expected"}},
+		"no mapping":       {"just text\n", []string{"compose.yaml:1:1", "top-level object must be a mapping"}},
+		"doubled key":      {"services:\n  a:\n    image: x\n    image: y\n", []string{"compose.yaml:4:1", `mapping key "image" already defined at line 3`}},
+		"bad template":     {"services:\n  a:\n    image: 'x${'\n", []string{"compose.yaml:3:5", "invalid interpolation format for services.a.image: x${"}},
 		"unknown key":      {"services:\n  a:\n    image: x\n    imge: y\n", []string{"compose.yaml:4:5", "imge"}},
 		"no image":         {"services:\n  a:\n    command: x\n", []string{"compose.yaml:2:3", "neither an image nor a build"}},
 		"cycle":            {"services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, depends_on: [a]}\n", []string{"compose.yaml", "cycle"}},

@@ -123,6 +123,7 @@ func (d *document) explain(path string, err error) scenario.Problem {
 	text = strings.TrimPrefix(text, "failed to parse "+path+": ")
 	text = strings.TrimPrefix(text, "yaml: ")
 	text = strings.ReplaceAll(text, path, d.file)
+	text, hint := oneLine(text)
 	position := scenario.Position{File: d.file}
 	switch {
 	case errorPath.MatchString(text):
@@ -134,10 +135,33 @@ func (d *document) explain(path string, err error) scenario.Problem {
 	case errorLine.MatchString(text):
 		position.Line, _ = strconv.Atoi(errorLine.FindStringSubmatch(text)[1])
 		position.Column = 1
+		text = strings.TrimPrefix(text, errorLine.FindString(text)+": ")
 	case errorUnknown.MatchString(text):
 		position, _, _ = d.find(errorUnknown.FindStringSubmatch(text)[1])
 	case errorService.MatchString(text):
 		position, _, _ = d.find("services", errorService.FindStringSubmatch(text)[1])
+	case d.root == nil && len(d.lines) > 0:
+		position.Line, position.Column = 1, 1
 	}
-	return d.problemAt(position, "", "%s", text)
+	return d.problemAt(position, hint, "%s", text)
+}
+
+// escapeHint is what the loader says below a template that it cannot read.
+const escapeHint = "You may need to escape any $ with another $."
+
+// oneLine makes the loader's error, which may go over several lines, one line
+// and a hint. Of a line within a line, the inner one is the place; further
+// errors of the kind are left for when the first was put right.
+func oneLine(text string) (line, hint string) {
+	if before, template, found := strings.Cut(text, escapeHint); found {
+		return strings.TrimRight(before, ".\n ") + ": " + strings.Join(strings.Fields(template), " "), "a $ that is meant as such is written $$"
+	}
+	if errors, found := strings.CutPrefix(text, "construct errors:"); found {
+		text = strings.TrimSpace(errors)
+		text, _, _ = strings.Cut(text, "\n")
+		for outer := errorLine.FindString(text); outer != "" && strings.HasPrefix(text, outer+": line "); outer = errorLine.FindString(text) {
+			text = strings.TrimPrefix(text, outer+": ")
+		}
+	}
+	return strings.Join(strings.Fields(text), " "), ""
 }
