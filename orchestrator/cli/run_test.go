@@ -380,3 +380,28 @@ func TestNotOnGitHubNothingIsAnnotated(t *testing.T) {
 		t.Errorf("annotations in %s%s", u.out, u.err)
 	}
 }
+
+// Both files hold what was run, and agree: a golden of each, with a scenario
+// that passed, one that failed, one that is inconclusive and one that was not
+// run. The contract of the JSON is docs/json.md.
+func TestResultsFiles(t *testing.T) {
+	u := newUser(t, "a-passes", "b-fails", "c-late", "d-not-run")
+	u.outcomes["b-fails"], u.outcomes["c-late"] = check.Failed, check.Inconclusive
+	u.behave = func(ctx context.Context, sc *scenario.Scenario, _ func(history.Event)) {
+		if sc.Name == "c-late" {
+			u.interrupts <- os.Interrupt
+			<-ctx.Done()
+		}
+	}
+	for range 2 { // the second time over the first, which was longer
+		u.write("result.json", strings.Repeat("x", 1e5))
+		u.wants(exitInterrupted, "run", "scenarios", "--json", "result.json", "--junit", "result.xml", "--report", "reports")
+	}
+	for _, name := range []string{"result.json", "result.xml"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, name, string(text))
+	}
+}
