@@ -57,6 +57,9 @@ func NewResult(sc *scenario.Scenario, h *history.History, verdict check.Verdict)
 			result.Unremoved = append(result.Unremoved, event.Text)
 		}
 	}
+	if result.Outcome != Passed {
+		result.Warnings = append(result.Warnings, ownExits(h)...)
+	}
 	return result
 }
 

@@ -23,8 +23,12 @@ type status struct {
 	done     map[string]bool
 }
 
-// removingPhase is the phase in which a run takes away what it made.
-const removingPhase = "removing"
+// Phases that a run names and that mean something here: what exits in them
+// was made to.
+const (
+	collectingPhase = "collecting"
+	removingPhase   = "removing"
+)
 
 func newStatus(name string, sc *scenario.Scenario, began time.Time) *status {
 	current := &status{name: name, began: began, phase: "starting", done: map[string]bool{}}
