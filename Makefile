@@ -48,8 +48,18 @@ up: images ## start the example pipeline by hand
 down: ## stop the example pipeline and remove its data
 	@$(COMPOSE) -f compose/partition-writes.yaml down -v
 
+.PHONY: chromium
+chromium: ## install the browser that the pages are tested in; without one those tests are left out
+	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then \
+		true; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-inter fonts-liberation >/dev/null; \
+	else \
+		echo "no Chromium: the tests of pages are left out (Debian and Ubuntu: apt-get install chromium)"; \
+	fi
+
 .PHONY: test
-test: build images ## run every test, with the race detector, on real Docker and RabbitMQ
+test: build images chromium ## run every test, with the race detector, on real Docker and RabbitMQ
 	@$(GO) test -race -count=1 ./... # what depends on Docker must not come from a cache
 
 .PHONY: exactness

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,31 +14,22 @@ import (
 
 // outputs is where results are written besides the console.
 type outputs struct {
-	json, junit string
-	folder      *suite.Folder
+	files  resultFiles
+	folder *suite.Folder
 }
 
 // newOutputs makes the folders, and sees that every file can be written,
 // before anything is started: a run of minutes must not end with a typing
 // mistake in --json.
 func newOutputs(o *runOptions) (*outputs, error) {
-	for _, file := range []string{o.json, o.junit} {
-		if file == "" || file == "-" {
-			continue
-		}
-		opened, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY, 0o644)
-		if err != nil {
-			return nil, fmt.Errorf("write results: %w", err)
-		}
-		if err := opened.Close(); err != nil {
-			return nil, fmt.Errorf("write results: %w", err)
-		}
+	if err := o.files.touch(); err != nil {
+		return nil, err
 	}
 	folder, err := suite.NewFolder(o.report)
 	if err != nil {
 		return nil, err
 	}
-	return &outputs{json: o.json, junit: o.junit, folder: folder}, nil
+	return &outputs{files: o.files, folder: folder}, nil
 }
 
 // newConsole shows the runs. When a results file has stdout, the console does
@@ -50,7 +40,7 @@ func (w *world) newConsole(o *runOptions, jobs []suite.Job) *report.Console {
 		Quiet: o.quiet, Verbose: o.verbose, Total: len(jobs), Now: w.now,
 		Width: func() int { return w.width(w.stderr) },
 	}
-	if o.json == "-" || o.junit == "-" {
+	if o.files.haveStdout() {
 		options.Stdout, options.Out = options.Stderr, options.Err
 	}
 	for _, next := range jobs {
@@ -60,7 +50,7 @@ func (w *world) newConsole(o *runOptions, jobs []suite.Job) *report.Console {
 }
 
 // conclude writes everything that is about all runs, and gives the exit code.
-func (w *world) conclude(ctx context.Context, out *outputs, console *report.Console, results []report.Result, trouble error, began time.Time) error {
+func (w *world) conclude(ctx context.Context, out *outputs, console *report.Console, results []report.Result, pages *pages, trouble error, began time.Time) error {
 	codes := []int{}
 	for _, result := range results {
 		codes = append(codes, exitCodeOf(result.Outcome))
@@ -78,7 +68,7 @@ func (w *world) conclude(ctx context.Context, out *outputs, console *report.Cons
 	}
 	console.Closing(document)
 	console.Close()
-	if err := errors.Join(trouble, w.write(out, document)); err != nil {
+	if err := errors.Join(trouble, w.write(out, document, pages)); err != nil {
 		return &failure{code: worst(document.ExitCode, exitBroken), err: err}
 	}
 	return ended(document.ExitCode)
@@ -86,20 +76,15 @@ func (w *world) conclude(ctx context.Context, out *outputs, console *report.Cons
 
 // write writes the files that were asked for. One that fails does not keep
 // the others from being written.
-func (w *world) write(out *outputs, document report.Document) error {
-	var failed []error
-	write := func(file string, render func(io.Writer, report.Document) error) {
-		if file == "-" {
-			failed = append(failed, render(w.stdout, document))
-		} else if file != "" {
-			failed = append(failed, report.WriteFile(file, func(to io.Writer) error { return render(to, document) }))
-		}
-	}
-	write(out.json, report.WriteJSON)
-	write(out.junit, report.WriteJUnit)
+func (w *world) write(out *outputs, document report.Document, pages *pages) error {
+	renderings := pages.renderings(document)
+	failed := []error{w.writeFiles(out.files, renderings)}
 	if !out.folder.Temporary {
-		write(filepath.Join(out.folder.Root, "report.json"), report.WriteJSON)
-		write(filepath.Join(out.folder.Root, "junit.xml"), report.WriteJUnit)
+		inside := resultFiles{
+			json: filepath.Join(out.folder.Root, "report.json"), junit: filepath.Join(out.folder.Root, "junit.xml"),
+			html: filepath.Join(out.folder.Root, "report.html"),
+		}
+		failed = append(failed, w.writeFiles(inside, renderings))
 	}
 	if w.onGitHub() {
 		report.WriteAnnotations(w.stderr, document, w.getenv("GITHUB_WORKSPACE"))

@@ -24,8 +24,9 @@ type runOptions struct {
 
 	keep, publish, bindRW, allowExternal, build bool
 
-	json, junit, report string
-	quiet, verbose      bool
+	files          resultFiles
+	report         string
+	quiet, verbose bool
 }
 
 func (w *world) runCommand() *cobra.Command {
@@ -74,9 +75,8 @@ killpoint run scenarios --json - --quiet > result.json`,
 	flags.BoolVar(&o.bindRW, "bind-rw", false, "give containers the real files of bind mounts, not copies")
 	flags.BoolVar(&o.allowExternal, "allow-external", false, "allow external networks and volumes")
 	flags.BoolVar(&o.build, "build", false, "build images even where they exist")
-	flags.StringVar(&o.json, "json", "", "write the results as JSON to this `file`; - is stdout")
-	flags.StringVar(&o.junit, "junit", "", "write the results as JUnit XML to this `file`; - is stdout")
-	flags.StringVar(&o.report, "report", "", "write everything below this `folder`: results, histories, logs, files")
+	o.files.register(flags)
+	flags.StringVar(&o.report, "report", "", "write everything below this `folder`: results, pages, histories, logs, files")
 	flags.BoolVar(&o.quiet, "quiet", false, "no progress, and no details of scenarios that passed")
 	flags.BoolVar(&o.verbose, "verbose", false, "show every event, log lines of containers too")
 	return command
@@ -95,8 +95,9 @@ func (o *runOptions) check(arguments []string) error {
 		return fmt.Errorf("--timeout %v: must not be negative", o.timeout)
 	case o.quiet && o.verbose:
 		return errors.New("--quiet and --verbose exclude each other")
-	case o.json == "-" && o.junit == "-":
-		return errors.New("--json - and --junit -: only one of them can have stdout")
+	}
+	if err := o.files.check(); err != nil {
+		return err
 	}
 	for _, entry := range o.env {
 		if name, _, assigned := strings.Cut(entry, "="); !assigned || name == "" {
@@ -155,6 +156,7 @@ func (w *world) runScenarios(ctx context.Context, o *runOptions, arguments []str
 	defer out.folder.Close()
 
 	began := w.now()
+	pages := newPages(o.files.html != "" || o.report != "")
 	jobs := suite.Jobs(scenarios, o.repeat)
 	console := w.newConsole(o, jobs)
 	defer console.Close()
@@ -162,7 +164,7 @@ func (w *world) runScenarios(ctx context.Context, o *runOptions, arguments []str
 		Run: run.Options{
 			Version: w.version, Keep: o.keep, Publish: o.publish, BindRW: o.bindRW, AllowExternal: o.allowExternal, Build: o.build,
 		},
-		Open: w.open, Judge: w.judge, Now: w.now,
+		Open: w.open, Judge: w.judge, Now: w.now, Judged: pages.keep,
 		Watcher: console, Folder: out.folder, Parallel: o.parallel, FailFast: o.failFast, ReplayFlags: o.replayFlags(),
 	})
 	if err != nil {
@@ -174,5 +176,5 @@ func (w *world) runScenarios(ctx context.Context, o *runOptions, arguments []str
 		}
 	}
 	results := s.Execute(ctx, jobs)
-	return w.conclude(ctx, out, console, results, s.Close(ctx), began)
+	return w.conclude(ctx, out, console, results, pages, s.Close(ctx), began)
 }

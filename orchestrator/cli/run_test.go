@@ -82,10 +82,10 @@ func TestReportFolderHoldsEverything(t *testing.T) {
 		want := []string{
 			"reports/junit.xml",
 			"reports/normal/events.jsonl", "reports/normal/history.json", "reports/normal/logs/worker-2.1.log",
-			"reports/normal/result.json", "reports/normal/scenario.json",
-			"reports/report.json",
+			"reports/normal/report.html", "reports/normal/result.json", "reports/normal/scenario.json",
+			"reports/report.html", "reports/report.json",
 			"reports/restart/events.jsonl", "reports/restart/history.json", "reports/restart/logs/worker-2.1.log",
-			"reports/restart/result.json", "reports/restart/scenario.json",
+			"reports/restart/report.html", "reports/restart/result.json", "reports/restart/scenario.json",
 		}
 		if !slices.Equal(files, want) {
 			t.Fatalf("files %q", files)
@@ -96,7 +96,7 @@ func TestReportFolderHoldsEverything(t *testing.T) {
 	if inReport, _ := os.ReadFile("reports/junit.xml"); len(own) == 0 || !bytes.Equal(own, inReport) {
 		t.Error("the two JUnit files differ")
 	}
-	if entries, _ := os.ReadDir("reports"); len(entries) != 4 {
+	if entries, _ := os.ReadDir("reports"); len(entries) != 5 {
 		t.Errorf("left behind in reports: %v", entries)
 	}
 	_, h, err := report.Load("reports/restart")

@@ -65,7 +65,10 @@ func (p Point) String() string {
 	if p.Timing == "during" {
 		where = fmt.Sprintf("after %d bytes of", p.Kept)
 	}
-	text := where + " " + call
+	text := call // of an operation that was let through
+	if where != "" {
+		text = where + " " + call
+	}
 	lost := 0
 	for _, change := range p.Unsynced {
 		if change.Lost {

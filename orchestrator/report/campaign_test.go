@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"reflect"
 	"strings"
@@ -138,6 +139,61 @@ func TestCampaignTally(t *testing.T) {
 	} {
 		if one.campaign.Tally(); one.campaign.Outcome != one.want {
 			t.Errorf("%s: %s, want %s", name, one.campaign.Outcome, one.want)
+		}
+	}
+}
+
+func TestCampaignOnTheConsole(t *testing.T) {
+	golden(t, "campaign.txt", Style{Unicode: true}.campaignBlock(smallCampaign()))
+	block := Style{}.campaignBlock(bigCampaign(20_000))
+	if lines := strings.Count(block, "\n"); lines > 90 || !strings.Contains(block, "more failed") {
+		t.Errorf("a large campaign has %d lines:\n%s", lines, block)
+	}
+}
+
+func TestCampaignJUnit(t *testing.T) {
+	var out bytes.Buffer
+	if err := WriteCampaignJUnit(&out, smallCampaign()); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "campaign.xml", out.String())
+	large := bigCampaign(20_000)
+	out.Reset()
+	if err := WriteCampaignJUnit(&out, large); err != nil {
+		t.Fatal(err)
+	}
+	var suites junitSuites
+	if err := xml.Unmarshal(out.Bytes(), &suites); err != nil {
+		t.Fatal(err)
+	}
+	var all junitTotals
+	names := map[string]bool{}
+	for _, suite := range suites.Suites {
+		if names[suite.Name] {
+			t.Errorf("two suites are called %s", suite.Name)
+		}
+		names[suite.Name] = true
+		cases := map[string]bool{}
+		for _, test := range suite.Cases {
+			if cases[test.Name] {
+				t.Errorf("%s: two cases are called %s", suite.Name, test.Name)
+			}
+			cases[test.Name] = true
+			all.add(test)
+		}
+	}
+	if !sameCounts(all, suites.junitTotals) || all.Failures != 2 || all.Errors != 1 || out.Len() > 200_000 {
+		t.Errorf("%d bytes; totals %+v, the cases come to %+v", out.Len(), suites.junitTotals, all)
+	}
+	// What did not pass is never all green, also where no point says why.
+	for _, one := range []Campaign{{Trouble: []string{"no disk"}}, {}, {Outcome: Interrupted, Points: []CrashPoint{{Outcome: Passed}}}} {
+		one.Tally()
+		out.Reset()
+		if err := WriteCampaignJUnit(&out, &one); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), "<error ") {
+			t.Errorf("%s is all green:\n%s", one.Outcome, out.String())
 		}
 	}
 }

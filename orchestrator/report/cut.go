@@ -74,7 +74,8 @@ func filesOf(h *history.History, event history.Event) []CutFile {
 			continue
 		}
 		crash := find(h, func(file history.File) bool {
-			return file.Stage == history.AtCrash && file.Fault == event.Fault && file.Path == path
+			// Histories of before the files had their fault's number have 0.
+			return file.Stage == history.AtCrash && (file.Fault == event.Fault || file.Fault == 0) && file.Service == event.Service && file.Path == path
 		})
 		end := find(h, func(file history.File) bool {
 			return (file.Stage == history.Recovered || file.Stage == history.AtEnd) && file.Service == event.Service && file.Path == path

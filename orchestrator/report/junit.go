@@ -84,6 +84,10 @@ func WriteJUnit(to io.Writer, document Document) error {
 			all.add(test)
 		}
 	}
+	return writeXML(to, all)
+}
+
+func writeXML(to io.Writer, all junitSuites) error {
 	if _, err := io.WriteString(to, xml.Header); err != nil {
 		return fmt.Errorf("write JUnit: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/killpoint/killpoint/orchestrator/check"
 	"github.com/killpoint/killpoint/orchestrator/history"
 	"github.com/killpoint/killpoint/orchestrator/scenario"
 )
@@ -18,12 +19,13 @@ import (
 const (
 	scenarioFile = "scenario.json"
 	resultFile   = "result.json"
+	pageFile     = "report.html"
 	logsFolder   = "logs"
 )
 
 // Save writes a run into a folder: its history, the scenario as it was bound
-// to its system, the result, and the log of each life of each container as a
-// text file. With the first two, Load gives back all that is needed to judge
+// to its system, the result as JSON and as a page for people, and the log of
+// each life of each container as a text file. With the first two, Load gives back all that is needed to judge
 // and render the run again.
 func Save(folder string, sc *scenario.Scenario, h *history.History, result Result) error {
 	if err := h.Save(folder); err != nil {
@@ -43,7 +45,78 @@ func Save(folder string, sc *scenario.Scenario, h *history.History, result Resul
 	if err := os.WriteFile(filepath.Join(folder, resultFile), append(text, '\n'), 0o644); err != nil {
 		return fmt.Errorf("save report: %w", err)
 	}
+	if err := saveHTML(filepath.Join(folder, pageFile), sc, h, result); err != nil {
+		return fmt.Errorf("save report: %w", err)
+	}
 	return saveLogs(filepath.Join(folder, logsFolder), h)
+}
+
+func saveHTML(file string, sc *scenario.Scenario, h *history.History, result Result) error {
+	page, err := NewPage(sc, h)
+	if err != nil {
+		return err
+	}
+	document := NewDocument(h.Meta.Killpoint, h.Meta.Started, end(h), []Result{result})
+	return WriteFile(file, func(to io.Writer) error { return WriteHTML(to, document, map[string]Page{result.Name: page}) })
+}
+
+// Saved is a run as Save wrote it.
+type Saved struct {
+	Folder   string
+	Scenario *scenario.Scenario
+	History  *history.History
+	Result   Result // as it was then
+}
+
+// Judged gives the result of a saved run anew. What its history does not know
+// is kept: its name among others of one command, and the command's flags.
+func (s Saved) Judged(judge func(*scenario.Scenario, *history.History) check.Verdict) Result {
+	result := NewResult(s.Scenario, s.History, judge(s.Scenario, s.History))
+	result.Name, result.Replay, result.Report = s.Result.Name, s.Result.Replay, s.Folder
+	return result
+}
+
+// LoadAll reads every saved run in a folder: the folder itself, or those that
+// are in it, by name.
+func LoadAll(folder string) ([]Saved, error) {
+	folders := []string{folder}
+	if !IsSaved(folder) {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			return nil, fmt.Errorf("load report: %w", err)
+		}
+		folders = nil
+		for _, entry := range entries {
+			if inside := filepath.Join(folder, entry.Name()); entry.IsDir() && IsSaved(inside) {
+				folders = append(folders, inside)
+			}
+		}
+	}
+	var all []Saved
+	for _, one := range folders {
+		saved, err := loadSaved(one)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, saved)
+	}
+	return all, nil
+}
+
+func loadSaved(folder string) (Saved, error) {
+	saved := Saved{Folder: folder}
+	var err error
+	if saved.Scenario, saved.History, err = Load(folder); err != nil {
+		return saved, err
+	}
+	text, err := os.ReadFile(filepath.Join(folder, resultFile))
+	if err != nil {
+		return saved, fmt.Errorf("load report: %w", err)
+	}
+	if err := json.Unmarshal(text, &saved.Result); err != nil {
+		return saved, fmt.Errorf("load report: %s: %w", filepath.Join(folder, resultFile), err)
+	}
+	return saved, nil
 }
 
 // Load reads back the scenario and the history of a saved run.

@@ -43,6 +43,10 @@ type Options struct {
 	// Now is a clock; nil: time.Now.
 	Now func() time.Time
 
+	// Judged is given each history when it was judged, before it is saved or
+	// dropped, by several goroutines at once; nil: nobody wants it.
+	Judged func(name string, sc *scenario.Scenario, h *history.History)
+
 	Watcher  Watcher
 	Folder   *Folder // where runs are saved
 	Parallel int     // how many runs go on at once; 0 is 1
@@ -143,6 +147,12 @@ func (s *Suite) One(ctx context.Context, next Job) report.Result {
 	s.Watcher.Begin(next.Name, next.Scenario)
 	h := s.run(ctx, next)
 	verdict := s.verdict(next.Scenario, h)
+	if s.Judged != nil {
+		if panicked := guard(func() { s.Judged(next.Name, next.Scenario, h) }); panicked != nil {
+			addTrouble(h, panicked)
+			verdict = check.Verdict{Outcome: check.Broken}
+		}
+	}
 	result := report.NewResult(next.Scenario, h, verdict)
 	result.Replay = withFlags(result.Replay, s.ReplayFlags)
 	if err := s.Folder.save(next, h, &result); err != nil {
