@@ -98,7 +98,7 @@ func (b *Bed) create(ctx context.Context, sc *scenario.Scenario) error {
 	r := &run{group: b.group, scenario: sc, facts: b.facts}
 	share := r.mayShare()
 	var own []*service
-	for _, spec := range b.system.Services {
+	for _, spec := range b.services() {
 		isBroker := b.facts.Broker != nil && spec.Name == b.facts.Broker.Service
 		s := newService(b.group, spec)
 		b.group.services[spec.Name] = s
@@ -164,7 +164,7 @@ func (b *Bed) makeAll(ctx context.Context, r *run, own []*service, share bool) e
 // open learns what every trial begins with.
 func (b *Bed) open(ctx context.Context) error {
 	taken := map[string]bool{} // volumes that some resident puts back
-	for _, spec := range b.system.Services {
+	for _, spec := range b.services() {
 		r := b.residents[spec.Name]
 		if r == nil {
 			continue
@@ -183,6 +183,15 @@ func (b *Bed) open(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// services are those that take part in trials.
+func (b *Bed) services() []system.Service {
+	var without []string
+	if b.facts.Explore != nil {
+		without = b.facts.Explore.Without
+	}
+	return slices.DeleteFunc(slices.Clone(b.system.Services), func(spec system.Service) bool { return slices.Contains(without, spec.Name) })
 }
 
 // findVolumes lists the directories that the service can write to outside of

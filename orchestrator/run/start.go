@@ -36,7 +36,7 @@ func (r *run) prepare(ctx context.Context) (err error) {
 
 	share := r.mayShare()
 	var own []*service
-	for _, spec := range r.system.Services {
+	for _, spec := range r.participants() {
 		s := newService(r.group, spec)
 		r.services[spec.Name] = s
 		if share && spec.Name == r.facts.Broker.Service {
@@ -58,6 +58,14 @@ func (r *run) prepare(ctx context.Context) (err error) {
 		return r.create(ctx, own)
 	}
 	return r.prepareBroker(ctx, own, share)
+}
+
+// participants are the services of this run.
+func (r *run) participants() []system.Service {
+	if r.bed != nil {
+		return r.bed.services()
+	}
+	return r.system.Services
 }
 
 // prepareBroker makes the containers while the shared broker boots, or makes
@@ -154,7 +162,7 @@ func (r *run) startAll(ctx context.Context) error {
 		}
 	}
 	var own []*service
-	for _, spec := range r.system.Services {
+	for _, spec := range r.participants() {
 		if s := r.services[spec.Name]; !s.shared {
 			own = append(own, s)
 		}

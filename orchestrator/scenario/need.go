@@ -50,12 +50,30 @@ func (b *binder) checkFactServices(f *Facts) {
 			b.refuse(factsKey+".done.drained", "add broker: {service: …} to x-killpoint", "queues are named, but no broker that has them")
 		}
 	}
+	if f.Explore != nil {
+		b.checkWithout(f)
+	}
 	if f.Verdicts != nil {
 		b.needService(factsKey+".verdicts.service", f.Verdicts.Service)
 	}
 	if f.Rows != nil {
 		b.needService(factsKey+".rows.sent.service", f.Rows.Sent.Service)
 		b.needService(factsKey+".rows.output.service", f.Rows.Output.Service)
+	}
+}
+
+// checkWithout refuses to leave out of trials what they are judged by.
+func (b *binder) checkWithout(f *Facts) {
+	for i, service := range f.Explore.Without {
+		path := fmt.Sprintf("%s.explore.without[%d]", factsKey, i)
+		b.needService(path, service)
+		needed := f.Done != nil && slices.Contains(f.Done.Exited, service) ||
+			f.Broker != nil && f.Broker.Service == service ||
+			f.Verdicts != nil && f.Verdicts.Service == service ||
+			f.Rows != nil && (f.Rows.Sent.Service == service || f.Rows.Output.Service == service)
+		if needed {
+			b.refuse(path, "leave it in", "service %s takes part: x-killpoint judges by it", service)
+		}
 	}
 }
 

@@ -82,8 +82,9 @@ type Verdicts struct {
 
 // Explore says what makes the runs of a campaign equal, and small.
 type Explore struct {
-	Env    map[string]string `yaml:"env" json:"env,omitempty" accept:"scalar,empty" keys:"variable" doc:"variables with which the system does the same calls in the same order in every run, such as one message at a time; set by explore unless it is told --batched, above those of the scenario"`
-	Shrink string            `yaml:"shrink" json:"shrink,omitempty" form:"variable" doc:"the variable that says how much work is handed in, a whole number: explore looks for the least of it that a failure needs"`
+	Env     map[string]string `yaml:"env" json:"env,omitempty" accept:"scalar,empty" keys:"variable" doc:"variables with which the system does the same calls in the same order in every run, such as one message at a time; set by explore unless it is told --batched, above those of the scenario"`
+	Without []string          `yaml:"without" json:"without,omitempty" form:"service" doc:"services that take no part in the work and are not started for the trials of a campaign; what is found is confirmed with them"`
+	Shrink  string            `yaml:"shrink" json:"shrink,omitempty" form:"variable" doc:"the variable that says how much work is handed in, a whole number: explore looks for the least of it that a failure needs"`
 }
 
 // Rows says what was sent and where it must be found.
