@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -80,5 +83,37 @@ func checkExample(t *testing.T, of *cobra.Command, line string) {
 	}
 	if err := named.ValidateArgs(named.Flags().Args()); err != nil {
 		t.Errorf("%s: example %q: %v", of.CommandPath(), line, err)
+	}
+}
+
+var shellBlock = regexp.MustCompile("(?s)\n```(?:sh|console)\n(.*?)\n```")
+
+// The commands that the README and docs show can be typed: they are there,
+// with these flags.
+func TestCommandsOnPages(t *testing.T) {
+	root := filepath.Join(packageFolder, "..", "..")
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	top := newUser(t).world.root()
+	shown := 0
+	for _, page := range append(pages, filepath.Join(root, "README.md")) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range shellBlock.FindAllStringSubmatch(string(text), -1) {
+			for line := range strings.Lines(block[1]) {
+				line = strings.TrimPrefix(strings.TrimSpace(line), "bin/")
+				if strings.HasPrefix(line, "killpoint ") {
+					shown++
+					checkExample(t, top, line)
+				}
+			}
+		}
+	}
+	if shown < 8 {
+		t.Errorf("only %d commands were found", shown)
 	}
 }
