@@ -51,6 +51,7 @@ killpoint report reports --json - --quiet > result.json`,
 // renderAgain renders what was saved in the places: runs, or one campaign.
 func (w *world) renderAgain(o *reportOptions, places []string) error {
 	var runs []report.Saved
+	var took time.Duration
 	var campaigns []*report.Campaign
 	for _, place := range places {
 		if report.HoldsCampaign(place) {
@@ -69,10 +70,11 @@ func (w *world) renderAgain(o *reportOptions, places []string) error {
 			return fmt.Errorf("report %s: nothing that was saved is in it (killpoint run --report %s saves runs there)", place, place)
 		}
 		runs = append(runs, found...)
+		took += report.Span(found)
 	}
 	switch {
 	case len(campaigns) == 0:
-		return w.renderRuns(o, runs)
+		return w.renderRuns(o, runs, took)
 	case len(campaigns) == 1 && len(runs) == 0:
 		return w.renderCampaign(o, campaigns[0])
 	default:
@@ -80,7 +82,7 @@ func (w *world) renderAgain(o *reportOptions, places []string) error {
 	}
 }
 
-func (w *world) renderRuns(o *reportOptions, saved []report.Saved) error {
+func (w *world) renderRuns(o *reportOptions, saved []report.Saved, took time.Duration) error {
 	options := report.ConsoleOptions{
 		Stdout: w.stdout, Out: w.style(w.stdout), Stderr: w.stderr, Err: w.style(w.stderr),
 		Quiet: o.quiet, Total: len(saved), Now: w.now, Width: func() int { return w.width(w.stderr) },
@@ -93,21 +95,20 @@ func (w *world) renderRuns(o *reportOptions, saved []report.Saved) error {
 	kept := newPages(o.files.html != "")
 	var results []report.Result
 	var codes []int
-	began, last := saved[0].History.Meta.Started, time.Time{}
+	taken := map[string]bool{}
 	for _, one := range saved {
 		result := one.Judged(w.judge)
+		// Folders of several commands may hold runs of one name.
+		plain := result.Name
+		for number := 2; taken[result.Name]; number++ {
+			result.Name = fmt.Sprintf("%s.%d", plain, number)
+		}
+		taken[result.Name] = true
 		results, codes = append(results, result), append(codes, exitCodeOf(result.Outcome))
-		start := one.History.Meta.Started
-		if start.Before(began) {
-			began = start
-		}
-		if end := start.Add(time.Duration(result.Seconds * float64(time.Second))); end.After(last) {
-			last = end
-		}
 		kept.keep(result.Name, one.Scenario, one.History)
 		console.End(result)
 	}
-	document := report.NewDocument(saved[0].History.Meta.Killpoint, began, last.Sub(began), results)
+	document := report.NewDocument(saved[0].History.Meta.Killpoint, saved[0].History.Meta.Started, took, results)
 	document.ExitCode = worst(codes...)
 	console.Closing(document)
 	if err := w.writeFiles(o.files, kept.renderings(document)); err != nil {

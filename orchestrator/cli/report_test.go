@@ -46,6 +46,12 @@ func TestReportRendersAgain(t *testing.T) {
 		t.Error("the JUnit files differ")
 	}
 
+	// A folder twice is runs of one name.
+	u.wants(exitPassed, "report", "reports", "reports/restart", "--json", "twice.json")
+	if twice := document(t, "twice.json"); len(twice.Scenarios) != 4 || twice.Scenarios[3].Name != "restart.2" || twice.Seconds != 2.4 {
+		t.Errorf("with a run given twice it is %+v", twice)
+	}
+
 	// One run alone, with its page on stdout and the words elsewhere.
 	u.out.text.Reset()
 	u.err.text.Reset()

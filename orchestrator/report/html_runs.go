@@ -62,6 +62,8 @@ func WriteHTML(to io.Writer, document Document, pages map[string]Page) error {
 			data.Outcomes = append(data.Outcomes, result.Outcome)
 		}
 	}
+	// What a reader must look at comes first.
+	slices.SortStableFunc(data.Runs, func(a, b htmlRun) int { return gravity(a.Outcome) - gravity(b.Outcome) })
 	data.Headline = headlineOf(document)
 	title := data.Headline
 	if len(document.Scenarios) == 1 {
@@ -71,6 +73,11 @@ func WriteHTML(to io.Writer, document Document, pages map[string]Page) error {
 	data.Date = document.Started.UTC().Format("2 January 2006, 15:04 UTC")
 	data.From = "the saved history"
 	return render(to, "runs", data)
+}
+
+// gravity is 0 for the outcome that a reader must see first.
+func gravity(outcome Outcome) int {
+	return slices.Index([]Outcome{Failed, Broken, Interrupted, Inconclusive, NotRun, Passed}, outcome)
 }
 
 func headlineOf(document Document) string {

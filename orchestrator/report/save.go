@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/killpoint/killpoint/orchestrator/check"
 	"github.com/killpoint/killpoint/orchestrator/history"
@@ -101,6 +102,22 @@ func LoadAll(folder string) ([]Saved, error) {
 		all = append(all, saved)
 	}
 	return all, nil
+}
+
+// Span is how long the runs of one command took, from the beginning of the
+// first to the end of the last.
+func Span(runs []Saved) time.Duration {
+	var first, last time.Time
+	for _, run := range runs {
+		start := run.History.Meta.Started
+		if first.IsZero() || start.Before(first) {
+			first = start
+		}
+		if stop := start.Add(end(run.History)); stop.After(last) {
+			last = stop
+		}
+	}
+	return last.Sub(first)
 }
 
 func loadSaved(folder string) (Saved, error) {

@@ -8,7 +8,10 @@ import (
 	"testing"
 )
 
-var shoot = flag.String("shoot", "", "take pictures of these pages, as page,width,height[,dark],picture; several are parted by spaces")
+var (
+	shoot     = flag.String("shoot", "", "take pictures of these pages, as page,width,height[,dark],picture; several are parted by spaces")
+	shootFrom = flag.String("shoot-after", "", "a script that is run on each page before its picture is taken")
+)
 
 // TestShoot takes pictures of pages, for people to look at.
 func TestShoot(t *testing.T) {
@@ -23,6 +26,9 @@ func TestShoot(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.open(page, number64(t, parts[1]), number64(t, parts[2]), parts[3] == "dark")
+		if *shootFrom != "" {
+			eval[bool](b, *shootFrom+"; true")
+		}
 		b.shoot(parts[len(parts)-1])
 	}
 	b.quiet()

@@ -21,7 +21,8 @@ function show() {
   if (!chosen) return;
   document.title = chosen.dataset.title + ' – Killpoint';
   begin(chosen);
-  if (target && overview) (target === chosen ? document.body : target).scrollIntoView();
+  if (target === chosen) scrollTo({ top: 0, behavior: 'instant' });
+  else if (target) target.scrollIntoView();
 }
 
 if (overview) {
