@@ -71,11 +71,12 @@ bench-interpose: ## print what a trapped call costs, beside the same program wit
 	@$(GO) test ./orchestrator/interpose/supervisor -count 1 -timeout 60m -run TestCost -cost-writes 200000 -v
 
 .PHONY: lint
-lint: ## check formatting, go vet, staticcheck and go.mod
+lint: ## check formatting, go vet, staticcheck, go.mod and the GitHub workflows
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
 	@$(GO) vet ./...
 	@$(GO) tool staticcheck ./...
 	@$(GO) mod tidy -diff
+	@$(GO) tool actionlint -shellcheck= -pyflakes=
 
 .PHONY: clean
 clean: build ## remove what runs have left, and what was built
