@@ -20,6 +20,9 @@ const (
 	PlanPath   = Directory + "/plan.json"
 )
 
+// Tasks is the room that the interposer and the command that reaches it need in a limit on a container's processes and threads, on top of what the program is allowed.
+const Tasks = 32
+
 // Command is what a container runs in place of its own entrypoint and command, which are given as the engine would execute them: a shell form with its shell in front. It goes where the entrypoint was, with no command behind it.
 func Command(entrypoint, command []string) []string {
 	full := []string{BinaryPath, "supervise", PlanPath, "--"}

@@ -289,7 +289,7 @@ func (r *run) missing(ctx context.Context) (missing []string, settleable bool, e
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.scenario.Expect.Exits)) {
-		if r.services[name].now().exits == 0 {
+		if r.services[name].now().exits == 0 && !slices.Contains(r.awaitedExits(), name) {
 			missing = append(missing, name+" to exit")
 		}
 	}

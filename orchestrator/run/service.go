@@ -211,6 +211,9 @@ func (s *service) create(ctx context.Context) error {
 		}
 		command, capabilities = []string{}, s.interposer.capabilities()
 		spec.Init = nil // the interposer is the first process, and acts as an init where one was asked for
+		if spec.Limits.PIDs > 0 {
+			spec.Limits.PIDs += interpose.Tasks
+		}
 		if spec.ReadOnly {
 			spec.Mounts = append(slices.Clip(spec.Mounts), system.Mount{Kind: system.MountVolume, Target: interpose.Directory})
 		}

@@ -5,6 +5,7 @@
 //	EVERY=5ms         this long between two lines
 //	TOKEN=a           at the end of each line
 //	STDERR=yes        every second line goes to standard error
+//	LIFE=/life        count its lives in this file
 //	COUNT=/said       keep how many lines were printed in this file, by life
 //	PAUSE=3:1s        say nothing for a while after line 3
 //	EXIT=3            exit with this code after the lines
@@ -22,6 +23,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -91,10 +93,11 @@ type actor struct {
 }
 
 func nextLife() int {
-	text, _ := os.ReadFile("/life") // there is none in the first
+	file := cmp.Or(os.Getenv("LIFE"), "/life")
+	text, _ := os.ReadFile(file) // there is none in the first
 	life, _ := strconv.Atoi(string(text))
 	life++
-	must(os.WriteFile("/life", []byte(strconv.Itoa(life)), 0o644))
+	must(os.WriteFile(file, []byte(strconv.Itoa(life)), 0o644))
 	return life
 }
 
