@@ -63,7 +63,7 @@ test: build images chromium ## run every test, with the race detector, on real D
 	@$(GO) test -race -count=1 ./... # what depends on Docker must not come from a cache
 
 .PHONY: exactness
-exactness: ## kill programs at 1,000 planned bytes and count how many end there
+exactness: ## kill programs in Go, C, Python and sh, each at 1,000 planned bytes, and count how many end there
 	@$(GO) test ./orchestrator/interpose/supervisor -count 1 -timeout 60m -run TestExactness -exact-kills 1000 -exact-containers 100 -v
 
 .PHONY: bench-interpose

@@ -50,13 +50,15 @@ debian_image() {
 	set +f
 	local changes=(--change "LABEL killpoint.recipe=$recipe") change
 	for change in "$@"; do changes+=(--change "$change"); done
-	local scratch
+	local scratch old
+	old=$(docker image inspect --format '{{.Id}}' "$image" 2>/dev/null || true)
 	scratch=$(mktemp -d)
 	# Through a file and not a pipe: an archive cut short must not become an image.
 	mmdebstrap --quiet --variant=extract --include="${include#,}" "${options[@]}" "$debian_suite" "$scratch/root.tar" &&
 		docker import "${changes[@]}" "$scratch/root.tar" "$image" >/dev/null ||
 		{ rm -rf "$scratch"; fail "could not make $image from Debian's packages"; }
 	rm -rf "$scratch"
+	[ -z "$old" ] || docker rmi "$old" >/dev/null 2>&1 || true # another image may be built on it
 }
 
 # image_size IMAGE: in megabytes, for the line that says what was made.

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/killpoint/killpoint/orchestrator/interpose"
 )
@@ -64,6 +64,21 @@ var image = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("import image: %w: %s", err, output)
 	}
 	return name, nil
+})
+
+// programs is an image of programs that a distribution's packages give, which is made once and kept.
+func programs(t *testing.T) string {
+	t.Helper()
+	if output, err := makePrograms(); err != nil {
+		t.Fatalf("make the image of the programs: %v\n%s", err, output)
+	}
+	return programsImage
+}
+
+const programsImage = "killpoint/programs:local"
+
+var makePrograms = sync.OnceValues(func() ([]byte, error) {
+	return exec.Command("testdata/programs/image.sh", programsImage).CombinedOutput()
 })
 
 // removeImage removes the image if it was made.
@@ -134,13 +149,20 @@ func (c *container) restart(plan interpose.Plan) {
 
 func (c *container) await(kind interpose.Kind) interpose.Event {
 	c.t.Helper()
-	event, err := awaitEvent(c.client, &c.seen, kind)
+	return c.awaitFor(kind, patience)
+}
+
+func (c *container) awaitFor(kind interpose.Kind, most time.Duration) interpose.Event {
+	c.t.Helper()
+	event, err := awaitEventFor(most, c.client, &c.seen, kind)
 	if err != nil {
 		logs, _ := tryDocker(nil, "logs", c.name)
 		c.t.Fatalf("wait for %s: %v\nlogs: %s", kind, err, logs)
 	}
 	return event
 }
+
+func (c *container) control() *interpose.Client { return c.client }
 
 func (c *container) kill() {
 	c.t.Helper()
@@ -173,6 +195,7 @@ func TestContainersOfAllKinds(t *testing.T) {
 		"read-only, unprivileged": append([]string{"--read-only", "--volume", interpose.Directory, "--volume", "/data"}, everythingTaken...),
 		"root without any":        {"--cap-drop", "ALL"},
 		"terminal":                {"--tty"},
+		"little room":             {"--memory", "16m", "--pids-limit", strconv.Itoa(interpose.Tasks + 8), "--ulimit", "nofile=20"},
 		"another user by exec":    {"SWITCH"},
 	}
 	for name, flags := range kinds {
@@ -282,61 +305,4 @@ func TestFramesInAnUnprivilegedContainer(t *testing.T) {
 	if got := broker.log(); len(got) != 5 || got[4] != "publish message 3" {
 		t.Errorf("the broker has seen %q", got)
 	}
-}
-
-// TestExactnessOfContainerKills is the exactness test with the death that users see: docker kill.
-func TestExactnessOfContainerKills(t *testing.T) {
-	needDocker(t)
-	for name, form := range map[string]shape{"append": shapes["append"], "pwrite": shapes["pwrite"]} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			from, err := image()
-			if err != nil {
-				t.Fatal(err)
-			}
-			killContainers(t, from, form, "/target", form.verb, "/data/file", strconv.Itoa(writers), strconv.Itoa(records))
-		})
-	}
-}
-
-// killContainers kills a container so many times at points drawn by the seed, and judges the file.
-func killContainers(t *testing.T, from string, form shape, command ...string) {
-	t.Helper()
-	random := rand.New(rand.NewPCG(*exactSeed, 1))
-	plan := newPlan(randomPoint(random, "/data/file"))
-	c := createContainerOf(t, from, plan, []string{"--volume", "/data"}, command...)
-	c.start(plan)
-	var wrong []string
-	for kill := 1; ; kill++ {
-		c.await(interpose.Reached)
-		c.kill()
-		if err := form.check([]byte(c.contents("/data/file")), plan.Points[0]); err != nil {
-			wrong = append(wrong, fmt.Sprintf("kill %d, %s: %v", kill, describe(plan.Points[0]), err))
-		}
-		if kill == *exactContainers {
-			break
-		}
-		docker(t, emptyFile(t, "file"), "cp", "-", c.name+":/data")
-		plan.Incarnation++
-		plan.Points = []interpose.Point{randomPoint(random, "/data/file")}
-		c.restart(plan)
-	}
-	if len(wrong) > 0 {
-		t.Errorf("%d of %d kills were not exact (-exact-seed %d):\n%s", len(wrong), *exactContainers, *exactSeed, strings.Join(wrong, "\n"))
-	}
-	t.Logf("%d of %d container kills ended at exactly the planned byte", *exactContainers-len(wrong), *exactContainers)
-}
-
-// emptyFile is an archive of one empty file.
-func emptyFile(t *testing.T, name string) []byte {
-	t.Helper()
-	var buffer bytes.Buffer
-	archive := tar.NewWriter(&buffer)
-	if err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o666}); err != nil {
-		t.Fatal(err)
-	}
-	if err := archive.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return buffer.Bytes()
 }

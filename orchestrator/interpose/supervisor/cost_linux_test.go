@@ -1,9 +1,11 @@
 package supervisor_test
 
 import (
+	"bufio"
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,37 +24,89 @@ const (
 	maxSynced      = 0.10 // of the time of a write with fdatasync
 )
 
-// cost is the medians that the target measures, in nanoseconds.
-type cost struct{ write, untrapped, synced int64 }
+// cost is what the target measures in one turn: medians, in nanoseconds.
+type cost struct{ write, untrapped, synced float64 }
 
-// TestCost compares the same program with and without the interposer, in two containers of the same kind that take turns and write to the same volume: one that counts, and one that reads and reports the bytes as well.
+// TestCost compares the same program with and without the interposer, in two containers of the same kind that take turns and write to the same volume. Each turn is compared with the other program's turn just behind it, and the medians of these differences and ratios count: what the machine does meanwhile, it does to both.
 func TestCost(t *testing.T) {
 	if *costWrites == 0 {
 		t.Skip("run with -cost-writes, as make bench-interpose does")
 	}
 	needDocker(t)
-	native, counted := compareCost(t, newPlan(hold(interpose.Write, "/data/interposed", 1<<30, interpose.Before)))
-	recording := newPlan()
-	recording.Record = &interpose.Record{Operations: []interpose.Operation{interpose.Write}, Paths: []string{"/data/interposed"}, Sums: true}
-	nativeToo, recorded := compareCost(t, recording)
-	trapped, trappedRead := time.Duration(counted.write-native.write), time.Duration(recorded.write-nativeToo.write)
-	slower := float64(counted.synced)/float64(native.synced) - 1
-	t.Logf("write: native %d ns, with path and count +%v, reported with a sum of its bytes +%v", native.write, trapped, trappedRead)
-	t.Logf("untrapped call: native %d ns, interposed %d ns", native.untrapped, counted.untrapped)
-	t.Logf("write with fdatasync: native %d ns, interposed %d ns, %+.1f %%", native.synced, counted.synced, 100*slower)
-	if trapped > maxTrapped || trappedRead > maxTrappedRead {
+	const file = "/data/interposed"
+	counting := newPlan(hold(interpose.Write, file, 1<<30, interpose.Before))
+	reporting := newPlan()
+	reporting.Record = &interpose.Record{Operations: []interpose.Operation{interpose.Write}, Paths: []string{file}, Sums: true}
+	syncing := newPlan(hold(interpose.Write, file, 1<<30, interpose.Before), hold(interpose.Fsync, file, 1<<30, interpose.Before))
+	syncing.Points[1].ID = "sync"
+
+	counted := compareCost(t, counting)
+	reported := compareCost(t, reporting)
+	both := compareCost(t, syncing)
+
+	trapped, trappedRead := counted.extra(func(c cost) float64 { return c.write }), reported.extra(func(c cost) float64 { return c.write })
+	t.Logf("write: native %v, with path and count %v more, reported with a sum of its bytes %v more",
+		duration(counted.native(func(c cost) float64 { return c.write }).median), trapped, trappedRead)
+	untrapped := counted.extra(func(c cost) float64 { return c.untrapped })
+	t.Logf("untrapped call: native %v, interposed %v more", duration(counted.native(func(c cost) float64 { return c.untrapped }).median), untrapped)
+	synced, syncedToo := counted.ratio(func(c cost) float64 { return c.synced }), both.ratio(func(c cost) float64 { return c.synced })
+	t.Logf("write with fdatasync: native %v; with the write trapped %s, with both trapped %s",
+		duration(counted.native(func(c cost) float64 { return c.synced }).median), synced.percent(), syncedToo.percent())
+
+	if trapped.median > float64(maxTrapped) || trappedRead.median > float64(maxTrappedRead) {
 		t.Errorf("a trapped call costs too much: at most %v, with its bytes %v", maxTrapped, maxTrappedRead)
 	}
-	if slower > maxSynced {
+	if max(synced.median, syncedToo.median)-1 > maxSynced {
 		t.Errorf("a program bound by syncs is slowed too much: at most %.0f %%", 100*maxSynced)
 	}
-	if counted.untrapped > native.untrapped*105/100+2 {
+	if native := counted.native(func(c cost) float64 { return c.untrapped }).median; untrapped.median > native/20+2 {
 		t.Error("an untrapped call costs more than without the interposer")
 	}
 }
 
-// compareCost runs the two programs by turns on one volume.
-func compareCost(t *testing.T, plan interpose.Plan) (native, interposed cost) {
+// comparison is the turns of two programs, the native one's before the interposed one's.
+type comparison struct{ before, after []cost }
+
+// spread is the median of some values, with the quarters around it.
+type spread struct{ low, median, high float64 }
+
+func spreadOf(values []float64) spread {
+	slices.Sort(values)
+	return spread{values[len(values)/4], values[len(values)/2], values[3*len(values)/4]}
+}
+
+func (s spread) String() string {
+	return fmt.Sprintf("%v (%v to %v)", duration(s.median), duration(s.low), duration(s.high))
+}
+
+func (s spread) percent() string {
+	return fmt.Sprintf("%+.1f %% (%+.1f to %+.1f)", 100*(s.median-1), 100*(s.low-1), 100*(s.high-1))
+}
+
+func duration(nanoseconds float64) time.Duration { return time.Duration(nanoseconds) }
+
+func (c comparison) native(of func(cost) float64) spread {
+	return c.pairs(func(native, _ cost) float64 { return of(native) })
+}
+
+func (c comparison) extra(of func(cost) float64) spread {
+	return c.pairs(func(native, interposed cost) float64 { return of(interposed) - of(native) })
+}
+
+func (c comparison) ratio(of func(cost) float64) spread {
+	return c.pairs(func(native, interposed cost) float64 { return of(interposed) / of(native) })
+}
+
+func (c comparison) pairs(value func(native, interposed cost) float64) spread {
+	values := make([]float64, len(c.before))
+	for i := range values {
+		values[i] = value(c.before[i], c.after[i])
+	}
+	return spreadOf(values)
+}
+
+// compareCost runs the two programs by turns on one volume. What the interposer counted must be what the program wrote.
+func compareCost(t *testing.T, plan interpose.Plan) comparison {
 	t.Helper()
 	volume := t.TempDir()
 	for _, pipe := range []string{"first", "second"} {
@@ -62,14 +116,14 @@ func compareCost(t *testing.T, plan interpose.Plan) (native, interposed cost) {
 	}
 	flags := []string{"--volume", volume + ":/data"}
 	count := fmt.Sprint(*costWrites)
-	c := createContainer(t, plan, flags, "/target", "measure", "/data/interposed", count, "/data/first", "/data/second")
+	c := createContainer(t, plan, flags, "/target", "measure", "/data/interposed", count, "/data/second", "/data/first")
 	from, err := image()
 	if err != nil {
 		t.Fatal(err)
 	}
 	name := c.name + "-native"
 	arguments := append([]string{"run", "--detach", "--name", name, "--network", "none"}, flags...)
-	docker(t, nil, append(arguments, from, "/target", "measure", "/data/native", count, "/data/second", "/data/first")...)
+	docker(t, nil, append(arguments, from, "/target", "measure", "/data/native", count, "/data/first", "/data/second")...)
 	t.Cleanup(func() { docker(t, nil, "rm", "--force", "--volumes", name) })
 	c.start(plan)
 	// Whoever reads this byte has the first turn.
@@ -81,20 +135,38 @@ func compareCost(t *testing.T, plan interpose.Plan) (native, interposed cost) {
 	if _, err := turn.Write([]byte{1}); err != nil {
 		t.Fatal(err)
 	}
-	if event := c.await(interpose.Exited); event.Code != 0 {
-		t.Fatalf("exit code %d", event.Code)
+	ended := c.awaitFor(interpose.Exited, costPatience)
+	if ended.Code != 0 {
+		t.Fatalf("exit code %d", ended.Code)
 	}
 	if code := docker(t, nil, "wait", name); code != "0" {
 		t.Fatalf("native program: exit code %s", code)
 	}
-	return parseCost(t, docker(t, nil, "logs", name)), parseCost(t, docker(t, nil, "logs", c.name))
+	native, _ := parseCost(t, docker(t, nil, "logs", name))
+	interposed, written := parseCost(t, docker(t, nil, "logs", c.name))
+	if len(plan.Points) > 0 && ended.Counts["point"] != written {
+		t.Errorf("%d writes were counted of %d", ended.Counts["point"], written)
+	}
+	if len(native) == 0 || len(native) != len(interposed) {
+		t.Fatalf("%d turns of the native program, %d of the other", len(native), len(interposed))
+	}
+	return comparison{native, interposed}
 }
 
-func parseCost(t *testing.T, output string) cost {
+// costPatience bounds one comparison.
+const costPatience = 5 * time.Minute
+
+func parseCost(t *testing.T, output string) (turns []cost, written int) {
 	t.Helper()
-	var c cost
-	if _, err := fmt.Sscanf(output[max(strings.LastIndex(output, "write"), 0):], "write %d untrapped %d synced %d", &c.write, &c.untrapped, &c.synced); err != nil {
-		t.Fatalf("unexpected output %q: %v", output, err)
+	for lines := bufio.NewScanner(strings.NewReader(output)); lines.Scan(); {
+		var c cost
+		if _, err := fmt.Sscanf(lines.Text(), "turn %g %g %g", &c.write, &c.untrapped, &c.synced); err == nil {
+			turns = append(turns, c)
+			continue
+		}
+		if _, err := fmt.Sscanf(lines.Text(), "written %d", &written); err != nil {
+			t.Fatalf("unexpected output %q: %v", lines.Text(), err)
+		}
 	}
-	return c
+	return turns, written
 }

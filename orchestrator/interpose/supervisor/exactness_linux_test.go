@@ -1,23 +1,22 @@
 package supervisor_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/killpoint/killpoint/orchestrator/interpose"
-	"github.com/killpoint/killpoint/orchestrator/interpose/supervisor/testdata/record"
 )
 
 var (
-	exactKills      = flag.Int("exact-kills", 60, "kills in place of each exactness test")
-	exactContainers = flag.Int("exact-containers", 4, "kills of a real container of each exactness test")
+	exactKills      = flag.Int("exact-kills", 24, "kills of each program of the exactness tests")
+	exactContainers = flag.Int("exact-containers", 2, "how many of them kill its container; the others kill it in place")
 	exactSeed       = flag.Uint64("exact-seed", 1, "seed of the crash points of the exactness tests")
 )
 
@@ -27,88 +26,54 @@ const (
 	records = 150
 )
 
-// shape is one way in which several threads write to one file.
-type shape struct {
-	verb  string
-	check func(data []byte, point interpose.Point) error
+// subject is a program that is killed in the exactness tests: the test's own target, or one of those that a distribution's packages give, in an image made from them.
+type subject struct {
+	name string
+	// command is run with the file to write, and for all but dd with the numbers of writers and records.
+	command []string
+	judge   func(data []byte, point interpose.Point) error
+	// foreign programs are in an image of their own; the target also runs without a container.
+	foreign bool
+	// alone programs have no other thread to stop.
+	alone bool
 }
 
-var shapes = map[string]shape{
-	"append":    {"append", checkAppended},
-	"pwrite":    {"pwrite", checkPlaced},
-	"processes": {"processes", checkAppended},
+var subjects = []subject{
+	{name: "Go, threads, O_APPEND", command: []string{"target", "append"}, judge: checkAppended},
+	{name: "Go, threads, pwrite", command: []string{"target", "pwrite"}, judge: checkPlaced},
+	{name: "Go, processes, O_APPEND", command: []string{"target", "processes"}, judge: checkAppended},
+	{name: "C, threads, O_APPEND", command: []string{"/records", "append"}, judge: checkAppended, foreign: true},
+	{name: "C, threads, pwrite", command: []string{"/records", "pwrite"}, judge: checkPlaced, foreign: true},
+	{name: "C with musl, threads, O_APPEND", command: []string{"/records-musl", "append"}, judge: checkAppended, foreign: true},
+	{name: "C, dd", command: []string{"dd", "if=/records.c", "bs=32", "count=50", "status=none"}, judge: checkCopied, foreign: true, alone: true},
+	{name: "Python, threads, O_APPEND", command: []string{"python3", "/records.py", "append"}, judge: checkAppended, foreign: true},
+	{name: "Python, threads, pwrite", command: []string{"python3", "/records.py", "pwrite"}, judge: checkPlaced, foreign: true},
+	{name: "shell, processes, O_APPEND", command: []string{"sh", "/records.sh", "append"}, judge: checkAppended, foreign: true},
+	{name: "busybox's shell, processes, O_APPEND", command: []string{"busybox", "sh", "/records.sh", "append"}, judge: checkAppended, foreign: true},
 }
 
-// checkAppended judges a file to which all writers appended, by its bytes alone: all records before the planned one are there and whole, the planned bytes of one more follow, and nothing else.
-func checkAppended(data []byte, point interpose.Point) error {
-	next := make([]int, writers)
-	for whole := 0; whole < point.Occurrence-1; whole++ {
-		writer, size, err := match(data, next)
-		if err != nil {
-			return fmt.Errorf("record %d of %d: %w", whole+1, point.Occurrence-1, err)
-		}
-		next[writer]++
-		data = data[size:]
+// blocks and blockSize are what dd copies.
+const (
+	blocks    = 50
+	blockSize = 32
+)
+
+// on is the subject's command for one file.
+func (s subject) on(file string) []string {
+	command := append([]string(nil), s.command...)
+	if s.alone {
+		return append(command, "of="+file)
 	}
-	return checkTorn(data, next, point)
+	return append(command, file, strconv.Itoa(writers), strconv.Itoa(records))
 }
 
-// match finds the writer whose next record the data begins with.
-func match(data []byte, next []int) (writer, size int, err error) {
-	for writer, i := range next {
-		if want := record.Of(writer, i); bytes.HasPrefix(data, want) {
-			return writer, len(want), nil
-		}
+// draw draws a point; one in eight is not torn.
+func (s subject) draw(random *rand.Rand, path string) interpose.Point {
+	last := writers*records - writers
+	if s.alone {
+		last = blocks
 	}
-	return 0, 0, fmt.Errorf("no writer's next record: %.40q", data)
-}
-
-// checkTorn judges what is left: the beginning of one writer's next record, of the planned length.
-func checkTorn(rest []byte, next []int, point interpose.Point) error {
-	for writer, i := range next {
-		whole := record.Of(writer, i)
-		kept := int(point.Keep.Of(int64(len(whole))))
-		switch point.Timing {
-		case interpose.Before:
-			kept = 0
-		case interpose.After:
-			kept = len(whole)
-		}
-		if bytes.Equal(rest, whole[:kept]) {
-			return nil
-		}
-	}
-	return fmt.Errorf("%d bytes after the last whole record, want the start of one: %q", len(rest), rest)
-}
-
-// checkPlaced judges a file in which each writer has a region of its own.
-func checkPlaced(data []byte, point interpose.Point) error {
-	next := make([]int, writers)
-	whole := 0
-	var rest []byte
-	for writer := range next {
-		region := data[min(len(data), int(record.Offset(writer, 0, records))):min(len(data), int(record.Offset(writer+1, 0, records)))]
-		for next[writer] < records && bytes.HasPrefix(region, record.Of(writer, next[writer])) {
-			region = region[len(record.Of(writer, next[writer])):]
-			next[writer]++
-			whole++
-		}
-		rest = append(rest, bytes.TrimRight(region, "\x00")...)
-	}
-	want := point.Occurrence - 1
-	if point.Timing == interpose.After {
-		want++ // the planned record is whole, too, and cannot be told from the others
-		point = interpose.Point{Timing: interpose.Before}
-	}
-	if whole != want {
-		return fmt.Errorf("%d whole records, want %d", whole, want)
-	}
-	return checkTorn(rest, next, point)
-}
-
-// randomPoint draws a point; one in eight is not torn.
-func randomPoint(random *rand.Rand, path string) interpose.Point {
-	occurrence := 1 + random.IntN(writers*records-writers)
+	occurrence := 1 + random.IntN(last)
 	switch random.IntN(8) {
 	case 0:
 		return hold(interpose.Write, path, occurrence, []interpose.Timing{interpose.Before, interpose.After}[random.IntN(2)])
@@ -126,64 +91,136 @@ func mustKeep(text string) interpose.Keep {
 	return keep
 }
 
-// killProgram kills in place so many times at points drawn by the seed and returns what was not exact.
-func killProgram(t *testing.T, form shape, kills int, change func(*interpose.Plan), command func(path string) []string) []string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "file")
-	random := rand.New(rand.NewPCG(*exactSeed, 0))
-	plan := newPlan(randomPoint(random, path))
-	plan.Stay = true
-	change(&plan)
-	p := start(t, plan, command(path)...)
-	var wrong []string
-	for kill := 1; ; kill++ {
-		p.await(interpose.Reached)
-		if err := p.client.Kill(withTimeout(t)); err != nil {
-			t.Fatal(err)
-		}
-		point := plan.Points[0]
-		if err := form.check([]byte(contents(t, path)), point); err != nil {
-			wrong = append(wrong, fmt.Sprintf("kill %d, %s: %v", kill, describe(point), err))
-		}
-		if kill == kills {
-			return wrong
-		}
-		if err := os.Truncate(path, 0); err != nil {
-			t.Fatal(err)
-		}
-		plan.Incarnation++
-		plan.Points = []interpose.Point{randomPoint(random, path)}
-		if err := p.client.Start(withTimeout(t), plan); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func describe(point interpose.Point) string {
-	text, err := json.Marshal(point)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
-}
-
-func TestExactnessInPlace(t *testing.T) {
-	for name, form := range shapes {
-		t.Run(name, func(t *testing.T) {
-			wrong := killProgram(t, form, *exactKills, func(*interpose.Plan) {}, targetCommand(form))
+// TestExactness kills each program at points drawn by the seed, most times in place and sometimes with its container, and judges by the file alone.
+func TestExactness(t *testing.T) {
+	for _, s := range subjects {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			if s.foreign {
+				needDocker(t)
+			}
+			containers := *exactContainers
+			if testing.Short() {
+				containers = 0
+			}
+			wrong := s.killInPlace(t, *exactKills-containers, true)
+			if containers > 0 {
+				wrong = append(wrong, s.killContainers(t, containers)...)
+			}
 			if len(wrong) > 0 {
 				t.Errorf("%d of %d kills were not exact (-exact-seed %d):\n%s", len(wrong), *exactKills, *exactSeed, strings.Join(wrong, "\n"))
 			}
-			t.Logf("%d of %d kills ended at exactly the planned byte", *exactKills-len(wrong), *exactKills)
+			t.Logf("%s: %d of %d kills ended at exactly the planned byte, %d of them with the container", s.name, *exactKills-len(wrong), *exactKills, containers)
 		})
 	}
 }
 
-// TestExactnessNeedsQuiescing shows that the tests above can fail: without stopping the other threads kills are off.
+// TestExactnessNeedsQuiescing shows that the test above can fail: where the other threads are not stopped, kills are off.
 func TestExactnessNeedsQuiescing(t *testing.T) {
-	wrong := killProgram(t, shapes["append"], 20, func(plan *interpose.Plan) { plan.NoQuiesce = true }, targetCommand(shapes["append"]))
-	if len(wrong) == 0 {
-		t.Error("20 of 20 kills were exact although no thread was stopped: the exactness tests prove nothing")
+	kills := max(*exactKills/10, 10)
+	for _, s := range subjects {
+		if s.alone {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			if s.foreign {
+				needDocker(t)
+			}
+			wrong := s.killInPlace(t, kills, false)
+			if len(wrong) == 0 {
+				t.Errorf("%d of %d kills were exact although no thread was stopped: TestExactness proves nothing", kills, kills)
+			}
+			t.Logf("%s: %d of %d kills were off without quiescing", s.name, len(wrong), kills)
+		})
 	}
-	t.Logf("%d of 20 kills were off without quiescing", len(wrong))
+}
+
+// stage is where a subject runs under the interposer: a process, or a container.
+type stage interface {
+	await(kind interpose.Kind) interpose.Event
+	control() *interpose.Client
+}
+
+// killInPlace kills a subject so many times, its interposer staying, and returns what was not exact.
+func (s subject) killInPlace(t *testing.T, kills int, quiesce bool) []string {
+	t.Helper()
+	directory := t.TempDir()
+	file := filepath.Join(directory, "file") // as the test names it
+	path := file                             // as the program does
+	if s.foreign {
+		path = "/data/file"
+	}
+	random := rand.New(rand.NewPCG(*exactSeed, 0))
+	plan := newPlan(s.draw(random, path))
+	plan.Stay, plan.NoQuiesce = true, !quiesce
+	var on stage
+	if s.foreign {
+		c := createContainerOf(t, programs(t), plan, []string{"--volume", directory + ":/data"}, s.on(path)...)
+		c.start(plan)
+		on = c
+	} else {
+		on = start(t, plan, append([]string{target}, s.on(path)[1:]...)...)
+	}
+	var wrong []string
+	for kill := 1; ; kill++ {
+		on.await(interpose.Reached)
+		err := on.control().Kill(withTimeout(t))
+		if err != nil && (quiesce || !strings.Contains(err.Error(), "no program runs")) {
+			t.Fatal(err) // a program that is not stopped may be at its end before the kill
+		}
+		wrong = append(wrong, s.misses(t, kill, file, plan.Points[0])...)
+		if kill == kills {
+			return wrong
+		}
+		plan.Incarnation++
+		plan.Points = []interpose.Point{s.draw(random, path)}
+		if err := on.control().Start(withTimeout(t), plan); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// killContainers kills a subject's container so many times, with the death that users see: docker kill.
+func (s subject) killContainers(t *testing.T, kills int) []string {
+	t.Helper()
+	directory := t.TempDir()
+	random := rand.New(rand.NewPCG(*exactSeed, 1))
+	plan := newPlan(s.draw(random, "/data/file"))
+	flags := []string{"--volume", directory + ":/data"}
+	var c *container
+	if s.foreign {
+		c = createContainerOf(t, programs(t), plan, flags, s.on("/data/file")...)
+	} else {
+		c = createContainer(t, plan, flags, append([]string{"/target"}, s.on("/data/file")[1:]...)...)
+	}
+	c.start(plan)
+	var wrong []string
+	for kill := 1; ; kill++ {
+		c.await(interpose.Reached)
+		c.kill()
+		wrong = append(wrong, s.misses(t, kill, filepath.Join(directory, "file"), plan.Points[0])...)
+		if kill == kills {
+			return wrong
+		}
+		plan.Incarnation++
+		plan.Points = []interpose.Point{s.draw(random, "/data/file")}
+		c.restart(plan)
+	}
+}
+
+// misses judges the file after a kill, and takes it away for the next one.
+func (s subject) misses(t *testing.T, kill int, file string, point interpose.Point) []string {
+	t.Helper()
+	err := s.judge([]byte(contents(t, file)), point)
+	if removeErr := os.Remove(file); removeErr != nil {
+		t.Fatal(removeErr)
+	}
+	if err == nil {
+		return nil
+	}
+	text, marshalErr := json.Marshal(point)
+	if marshalErr != nil {
+		t.Fatal(marshalErr)
+	}
+	return []string{fmt.Sprintf("kill %d, %s: %v", kill, text, err)}
 }

@@ -198,8 +198,14 @@ func (p *program) await(kind interpose.Kind) interpose.Event {
 	return event
 }
 
+func (p *program) control() *interpose.Client { return p.client }
+
 func awaitEvent(client *interpose.Client, seen *[]interpose.Event, kind interpose.Kind) (interpose.Event, error) {
-	deadline := time.After(patience)
+	return awaitEventFor(patience, client, seen, kind)
+}
+
+func awaitEventFor(most time.Duration, client *interpose.Client, seen *[]interpose.Event, kind interpose.Kind) (interpose.Event, error) {
+	deadline := time.After(most)
 	for {
 		select {
 		case event, open := <-client.Events():

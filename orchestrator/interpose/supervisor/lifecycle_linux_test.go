@@ -18,6 +18,10 @@ func TestExitCodes(t *testing.T) {
 	if err := os.WriteFile(notExecutable, []byte("no program"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	otherMachine := t.TempDir() + "/program" // as in an image for another architecture
+	if err := os.WriteFile(otherMachine, append([]byte("\x7fELF\x02\x01\x01"), make([]byte, 128)...), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	tests := map[string]struct {
 		command []string
 		code    int
@@ -32,6 +36,7 @@ func TestExitCodes(t *testing.T) {
 		"not there":        {[]string{"/no/such/program"}, 127, "no such file or directory"},
 		"not executable":   {[]string{notExecutable}, 126, "permission denied"},
 		"a directory":      {[]string{"/tmp"}, 126, "is a directory"},
+		"another machine":  {[]string{otherMachine}, 126, "exec format error"},
 		"zombies are gone": {[]string{target, "orphans"}, 0, ""},
 	}
 	for name, test := range tests {

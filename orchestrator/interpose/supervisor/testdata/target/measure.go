@@ -11,12 +11,20 @@ import (
 )
 
 // measureTurns is how often two programs that are compared take turns, so that what happens to the machine meanwhile happens to both.
-const measureTurns = 100
+const measureTurns = 200
 
-// measure: FILE COUNT MINE THEIRS. Two of them take turns, by one byte in a named pipe of each: MINE is read from before a turn, THEIRS written to after it. It prints, in nanoseconds, the median time of a write through descriptors that are opened anew now and then, of a call that nobody traps, and of a write with fdatasync.
+// How a turn divides its writes.
+const (
+	writesPerOpen = 8  // of the timed writes, before the descriptor's number is given to another file
+	writesPerSync = 10 // so many timed writes for one write with fdatasync
+	untrappedRuns = 10 // so many calls that nobody traps are timed as one
+)
+
+// measure: FILE COUNT MINE THEIRS. Two of them take turns, by one byte in a named pipe of each: MINE is read from before a turn, THEIRS written to after it. For each turn it prints, in nanoseconds, the median time of a write, through one number of a descriptor that belongs to FILE and to another file by turns; of a call that nobody traps; and of a write with fdatasync. At the end it prints how many writes went to FILE.
 func measure(arguments []string) error {
 	runtime.LockOSThread()
-	count := number(arguments[1])
+	m := &measurement{path: arguments[0], data: make([]byte, 100)}
+	count := number(arguments[1]) / measureTurns
 	mine, err := os.OpenFile(arguments[2], os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -25,53 +33,104 @@ func measure(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	var write, untrapped, synced []int64
 	turn := make([]byte, 1)
 	for range measureTurns {
 		if _, err := mine.Read(turn); err != nil {
 			return err
 		}
-		file, err := unix.Open(arguments[0], unix.O_RDWR|unix.O_CREAT, 0o644)
-		if err != nil {
-			return err
-		}
-		data := make([]byte, 100)
-		step := func(durations *[]int64, steps int, call func() error) {
-			for range steps {
-				begin := time.Now()
-				if callErr := call(); callErr != nil && err == nil {
-					err = callErr
-				}
-				*durations = append(*durations, time.Since(begin).Nanoseconds())
-			}
-		}
-		put := func() error {
-			_, err := unix.Pwrite(file, data, 0)
-			return err
-		}
-		step(&write, count/measureTurns, put)
-		step(&untrapped, count/measureTurns, func() error {
-			unix.RawSyscall(unix.SYS_GETPPID, 0, 0, 0)
-			return nil
-		})
-		step(&synced, max(count/measureTurns/20, 1), func() error {
-			if err := put(); err != nil {
-				return err
-			}
-			return unix.Fdatasync(file)
-		})
-		if err != nil {
-			return err
-		}
-		if err := unix.Close(file); err != nil {
-			return err
+		m.turn(count)
+		if m.err != nil {
+			return m.err
 		}
 		if _, err := theirs.Write(turn); err != nil {
 			return err
 		}
 	}
-	fmt.Printf("write %d untrapped %d synced %d\n", median(write), median(untrapped), median(synced))
+	fmt.Printf("written %d\n", m.written)
 	return nil
+}
+
+// measurement is a running measurement; the first error stays.
+type measurement struct {
+	path    string
+	data    []byte
+	file    int
+	other   bool // file is the other one
+	written int  // to the path
+	err     error
+}
+
+func (m *measurement) turn(count int) {
+	var write, untrapped, synced []int64
+	for i := range count {
+		if i%writesPerOpen == 0 {
+			m.open(i/writesPerOpen%2 == 1)
+		}
+		write = append(write, m.time(m.write))
+		if i == count-1 {
+			m.close()
+		}
+	}
+	for range count {
+		untrapped = append(untrapped, m.time(func() error {
+			for range untrappedRuns {
+				unix.RawSyscall(unix.SYS_GETPPID, 0, 0, 0)
+			}
+			return nil
+		})/untrappedRuns)
+	}
+	m.open(false)
+	for range max(count/writesPerSync, 1) {
+		synced = append(synced, m.time(func() error {
+			if err := m.write(); err != nil {
+				return err
+			}
+			return unix.Fdatasync(m.file)
+		}))
+	}
+	m.close()
+	fmt.Printf("turn %d %d %d\n", median(write), median(untrapped), median(synced))
+}
+
+func (m *measurement) time(call func() error) int64 {
+	begin := time.Now()
+	err := call()
+	took := time.Since(begin).Nanoseconds()
+	if m.err == nil {
+		m.err = err
+	}
+	return took
+}
+
+func (m *measurement) write() error {
+	_, err := unix.Pwrite(m.file, m.data, 0)
+	if !m.other {
+		m.written++
+	}
+	return err
+}
+
+// open gives the descriptor's number to one of the two files: the lowest that is free is the one that was closed last.
+func (m *measurement) open(other bool) {
+	if m.file != 0 {
+		m.close()
+	}
+	path := m.path
+	if other {
+		path += "-other"
+	}
+	file, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT, 0o644)
+	if m.err == nil {
+		m.err = err
+	}
+	m.file, m.other = file, other
+}
+
+func (m *measurement) close() {
+	if err := unix.Close(m.file); m.err == nil {
+		m.err = err
+	}
+	m.file = 0
 }
 
 func median(durations []int64) int64 {
