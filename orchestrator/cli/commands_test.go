@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/killpoint/killpoint/orchestrator/scenario"
@@ -102,6 +103,21 @@ func TestList(t *testing.T) {
 	u.write("scenarios/compose.override.yaml", "services: {}\n")
 	u.wants(exitPassed, "list")
 	golden(t, "list.txt", u.out.String())
+}
+
+// goneReader is a pipe whose reader has seen enough.
+type goneReader struct{}
+
+func (goneReader) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
+// killpoint list | head says nothing of the pipe.
+func TestListWhoseReaderHasGone(t *testing.T) {
+	u := newUser(t, "normal")
+	u.world.stdout = goneReader{}
+	u.wants(exitBroken, "list")
+	if u.err.String() != "" {
+		t.Errorf("stderr %q", u.err)
+	}
 }
 
 func TestListShowsTheGoodAmongTheBad(t *testing.T) {

@@ -29,7 +29,8 @@ and the end of the work are taken from the file where it shows them; what is
 guessed is said. An existing file is never overwritten.
 
 Without an argument the compose file of this folder is taken.`,
-		Example: `killpoint init
+		Example: `killpoint init deploy/compose.yaml
+killpoint init  # the compose file of this folder
 killpoint init deploy/compose.yaml --service worker
 killpoint init compose.yaml --output scenarios/worker-crash.yaml
 killpoint init --output -`,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +50,8 @@ func badScenario(problems scenario.Problems) error {
 func complain(to io.Writer, command *cobra.Command, err error) int {
 	var known *failure
 	if errors.As(err, &known) {
-		if known.err != nil {
+		// A reader that went away (killpoint list | head) has seen enough.
+		if known.err != nil && !errors.Is(known.err, syscall.EPIPE) {
 			fmt.Fprintln(to, withName(known.err))
 		}
 		return known.code

@@ -49,6 +49,10 @@ func nearest(wrong string, known []string) string {
 	return best
 }
 
+// Nearest is the one of some names that a wrong one was most likely meant to
+// be, or "" when none is near.
+func Nearest(wrong string, names []string) string { return nearest(wrong, names) }
+
 // plain leaves out what people get wrong without meaning another word.
 func plain(word string) string {
 	return strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(word))

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/killpoint/killpoint/orchestrator/scenario"
 )
 
 // Find makes arguments into scenario files, each once, in the order of the
@@ -44,7 +46,7 @@ func find(argument string) ([]string, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("read scenario: %w", err)
 	case !strings.ContainsAny(argument, "*?[{"):
-		return nil, fmt.Errorf("read scenario %s: there is no such file or folder", argument)
+		return nil, fmt.Errorf("read scenario %s: there is no such file or folder%s", argument, meant(argument))
 	}
 	found, err := doublestar.FilepathGlob(argument, doublestar.WithFilesOnly())
 	if err != nil {
@@ -55,6 +57,34 @@ func find(argument string) ([]string, error) {
 	}
 	slices.Sort(found)
 	return found, nil
+}
+
+// meant names the file that was most likely meant: the same name with an
+// extension, in the folder scenarios, or one that is spelt like it.
+func meant(argument string) string {
+	folder, name := filepath.Dir(argument), filepath.Base(argument)
+	for _, in := range []string{folder, filepath.Join(folder, "scenarios")} {
+		files, err := scenariosIn(in)
+		if err != nil {
+			continue
+		}
+		for index := range files {
+			files[index] = filepath.Base(files[index])
+		}
+		near := scenario.Nearest(name, files)
+		for _, extension := range []string{".yaml", ".yml"} {
+			if slices.Contains(files, name+extension) {
+				near = name + extension
+			}
+		}
+		if slices.Contains(files, name) {
+			near = name
+		}
+		if near != "" {
+			return fmt.Sprintf(": did you mean %s?", filepath.Join(in, near))
+		}
+	}
+	return ""
 }
 
 // scenariosIn gives the YAML files of a folder, without the compose files

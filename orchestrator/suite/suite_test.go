@@ -65,3 +65,22 @@ func TestQuoted(t *testing.T) {
 		}
 	}
 }
+
+func TestFindSaysWhatWasMeant(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "scenarios/restart.yaml", "")
+	write(t, "more/late.yml", "")
+	for argument, want := range map[string]string{
+		"restart":               "did you mean scenarios/restart.yaml?",
+		"restart.yaml":          "did you mean scenarios/restart.yaml?",
+		"scenarios/restart":     "did you mean scenarios/restart.yaml?",
+		"scenarios/resart.yaml": "did you mean scenarios/restart.yaml?",
+		"more/late":             "did you mean more/late.yml?",
+		"quite-different.yaml":  "there is no such file or folder",
+		"none/restart.yaml":     "there is no such file or folder",
+	} {
+		if _, err := Find([]string{argument}); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: %v, want it to end with %q", argument, err, want)
+		}
+	}
+}
