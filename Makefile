@@ -66,6 +66,10 @@ test: build images chromium ## run every test, with the race detector, on real D
 exactness: ## kill programs in Go, C, Python and sh, each at 1,000 planned bytes, and count how many end there
 	@$(GO) test ./orchestrator/interpose/supervisor -count 1 -timeout 60m -run TestExactness -exact-kills 1000 -exact-containers 100 -v
 
+.PHONY: proof-subtle
+proof-subtle: build images ## show that the subtle broken workers pass every scenario
+	@$(GO) test ./proof -count 1 -timeout 60m -run TestSubtleVariantsPassTheScenarios -shipped -v
+
 .PHONY: bench-interpose
 bench-interpose: ## print what a trapped call costs, beside the same program without the interposer
 	@$(GO) test ./orchestrator/interpose/supervisor -count 1 -timeout 60m -run TestCost -cost-writes 200000 -v

@@ -1,10 +1,10 @@
 package proof_test
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
+	"flag"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,150 +13,106 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/killpoint/killpoint/orchestrator/engine"
-	"github.com/killpoint/killpoint/orchestrator/system"
+	"github.com/killpoint/killpoint/orchestrator/report"
 	"github.com/killpoint/killpoint/proof"
 )
 
-const root = ".."
+var (
+	times   = flag.Int("times", 1, "how often each variant must be caught")
+	only    = flag.String("only", "", "a pattern of names; variants that it does not match are left out")
+	shipped = flag.Bool("shipped", false, "run every shipped scenario with every subtle variant")
+)
 
-// workerImage is what make images builds: variants are put on top of it.
-const workerImage = "killpoint/worker:local"
-
-// killpoint builds the command that people use.
-func killpoint(t *testing.T) string {
+// variants loads those that -only chooses.
+func variants(t *testing.T) []proof.Variant {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "killpoint")
-	build := exec.Command("go", "build", "-o", binary, "./orchestrator")
-	build.Dir = root
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // it is the interposer too
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build killpoint: %v\n%s", err, output)
-	}
-	return binary
-}
-
-// result is the part of killpoint's JSON that is looked at here.
-type result struct {
-	Scenarios []struct {
-		Outcome string
-		Reasons []string
-		Checks  []struct {
-			Check    string
-			Findings []struct {
-				Kind string
-				Text string
-				Rows []struct{ Chunk, Text, File string }
-			}
-		}
-	}
-}
-
-// run runs killpoint with its result as JSON, and gives its exit code.
-func run(t *testing.T, binary string, arguments ...string) (code int, got result, output string) {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "result.json")
-	command := exec.Command(binary, append([]string{"run", "--json", file}, arguments...)...)
-	command.Dir = root
-	var both bytes.Buffer
-	command.Stdout, command.Stderr = &both, &both
-	err := command.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("killpoint wrote no result: %v\n%s", err, both.String())
-	}
-	if err := json.Unmarshal(text, &got); err != nil {
-		t.Fatal(err)
-	}
-	return command.ProcessState.ExitCode(), got, both.String()
-}
-
-// image builds a variant's worker and puts it into an image of its own.
-func image(t *testing.T, e *engine.Engine, variant proof.Variant) string {
-	t.Helper()
-	folder := t.TempDir()
-	if err := variant.Build(t.Context(), mustAbs(t, root), t.TempDir(), filepath.Join(folder, "worker")); err != nil {
-		t.Fatal(err)
-	}
-	dockerfile := "FROM " + workerImage + "\nCOPY worker /app/worker\n"
-	tag := "killpoint/proof:" + variant.Name
-	spec := engine.BuildSpec{Build: system.Build{Context: folder, DockerfileInline: dockerfile}, Tag: tag}
-	if _, err := e.Build(t.Context(), spec, nil); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.RemoveImage(context.Background(), tag); err != nil { // the test's own context has ended
-			t.Error(err)
-		}
-	})
-	return tag
-}
-
-func mustAbs(t *testing.T, path string) string {
-	t.Helper()
-	absolute, err := filepath.Abs(path)
+	all, err := proof.Load("variants")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return absolute
+	return slices.DeleteFunc(all, func(v proof.Variant) bool { return !regexp.MustCompile(*only).MatchString(v.Name) })
 }
 
-// Every variant fails the scenario that it names with exit code 1, and with
-// the findings that it names, rows included.
+// Every variant is caught, each time, by the scenario or at the crash point
+// that it names, with the findings that it names, rows included. The correct
+// worker passes at each of those points.
 func TestVariantsAreCaught(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds images and runs scenarios")
 	}
-	variants, err := proof.Load("variants")
-	if err != nil {
-		t.Fatal(err)
+	b := newBench(t)
+	chosen := variants(t)
+	correct := proof.Correct()
+	b.build(t, append(slices.Clone(chosen), correct))
+	trials := map[string]trial{}
+	for _, variant := range chosen {
+		if !variant.Subtle {
+			trials[variant.Name] = trial{variant: variant, scenario: filepath.Join(root, variant.Scenario), timeout: variant.Timeout}
+			continue
+		}
+		crashes, err := variant.Crashes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		trials[variant.Name] = trial{variant: variant, scenario: exploring, env: variant.Env, crashes: crashes, timeout: variant.Timeout}
+		trials["correct-"+variant.Name] = trial{variant: correct, scenario: exploring, env: variant.Env, crashes: crashes}
 	}
-	if len(variants) < 4 {
-		t.Fatalf("found %d variants, want at least the four of worker-2", len(variants))
-	}
-	e, err := engine.Connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	binary := killpoint(t)
-	for _, variant := range variants {
+	results := b.run(t, trials, *times)
+	for _, variant := range chosen {
 		t.Run(variant.Name, func(t *testing.T) {
-			arguments := []string{variant.Scenario, "--env", "WORKER_2_IMAGE=" + image(t, e, variant)}
-			arguments = append(arguments, variant.Arguments...)
-			for name, value := range variant.Env {
-				arguments = append(arguments, "--env", name+"="+value)
+			for _, result := range results[variant.Name] {
+				judge(t, variant, result)
 			}
-			code, got, output := run(t, binary, arguments...)
-			if code != 1 || len(got.Scenarios) != 1 {
-				t.Fatalf("%s\nexit code %d, want 1\n%s", variant.Mistake, code, output)
-			}
-			for _, kind := range variant.Finds {
-				if !found(got, kind) {
-					t.Errorf("%s\nno finding of kind %q that names its rows\n%s", variant.Mistake, kind, output)
+			for _, result := range results["correct-"+variant.Name] {
+				if result.Outcome != report.Passed && !neverThere(result) {
+					t.Errorf("the correct worker did not pass:\n%s", told(result))
 				}
-			}
-			if !strings.Contains(output, variant.Says) {
-				t.Errorf("%s\nthe result does not say %q\n%s", variant.Mistake, variant.Says, output)
 			}
 		})
 	}
 }
 
-// found says whether there is a finding of the kind that names rows, or the
-// chunk where what is lost is a verdict.
-func found(got result, kind string) bool {
-	for _, check := range got.Scenarios[0].Checks {
+// neverThere says that a run came to no verdict because the correct worker
+// makes no such call as the variant's crash point names.
+func neverThere(result report.Result) bool {
+	return result.Outcome == report.Inconclusive &&
+		slices.ContainsFunc(result.Faults, func(fault report.Fault) bool { return fault.Missed != "" })
+}
+
+// judge says whether a result has the findings that the variant names.
+func judge(t *testing.T, variant proof.Variant, result report.Result) {
+	t.Helper()
+	if testing.Verbose() {
+		t.Log(told(result))
+	}
+	if result.Outcome != report.Failed {
+		t.Errorf("%s\nit was not caught:\n%s", variant.Mistake, told(result))
+		return
+	}
+	for _, kind := range variant.Finds {
+		if !found(result, kind) {
+			t.Errorf("%s\nno finding of kind %q that names its rows:\n%s", variant.Mistake, kind, told(result))
+		}
+	}
+	if !strings.Contains(told(result), variant.Says) {
+		t.Errorf("%s\nthe result does not say %q:\n%s", variant.Mistake, variant.Says, told(result))
+	}
+	if variant.Subtle && result.Model != variant.Model {
+		t.Errorf("the model is %s, want %s", result.Model, variant.Model)
+	}
+}
+
+// aboutRows are the kinds of finding that name rows, or a chunk where what is
+// lost is a verdict.
+var aboutRows = []string{"lost", "duplicated", "misplaced", "unexpected", "torn", "reordered"}
+
+func found(result report.Result, kind string) bool {
+	for _, check := range result.Checks {
 		for _, finding := range check.Findings {
 			if finding.Kind != kind {
 				continue
 			}
-			// A system that hangs has nothing to name but what is awaited.
-			if kind == "stalled" || slices.ContainsFunc(finding.Rows, func(row struct{ Chunk, Text, File string }) bool {
+			if !slices.Contains(aboutRows, kind) || slices.ContainsFunc(finding.Rows, func(row report.Row) bool {
 				return row.Chunk != "" || row.Text != ""
 			}) {
 				return true
@@ -166,44 +122,112 @@ func found(got result, kind string) bool {
 	return false
 }
 
+// Every shipped scenario passes with every subtle variant: no crash that
+// somebody thought of finds them.
+func TestSubtleVariantsPassTheScenarios(t *testing.T) {
+	if !*shipped {
+		t.Skip("takes about two minutes a variant; make proof-subtle runs it")
+	}
+	scenarios, err := filepath.Glob(filepath.Join(root, "scenarios", "*.yaml"))
+	if err != nil || len(scenarios) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	subtle := slices.DeleteFunc(variants(t), func(v proof.Variant) bool { return !v.Subtle })
+	b := newBench(t)
+	b.build(t, subtle)
+	trials := map[string]trial{}
+	for _, variant := range subtle {
+		for _, file := range scenarios {
+			name := variant.Name + "-" + strings.TrimSuffix(filepath.Base(file), ".yaml")
+			trials[name] = trial{variant: variant, scenario: file}
+		}
+	}
+	results := b.run(t, trials, 1)
+	for _, name := range slices.Sorted(maps.Keys(results)) {
+		if result := results[name][0]; result.Outcome != report.Passed {
+			t.Errorf("%s", told(result))
+		}
+	}
+}
+
+// The command that people type says it too: exit code 1, the rows, and how to
+// run it again.
+func TestCommandCatches(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds an image and runs a scenario")
+	}
+	b := newBench(t)
+	all, err := proof.Load("variants")
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := slices.IndexFunc(all, func(v proof.Variant) bool { return v.Name == "misplaces-rows" })
+	b.build(t, all[index:index+1])
+	setting := "WORKER_2_IMAGE=" + b.images["misplaces-rows"]
+	code, output := command(t, "run", all[index].Scenario, "--env", setting)
+	for _, says := range []string{"misplaced", "TEST-users-partition-00", "replay", setting} {
+		if code != 1 || !strings.Contains(output, says) {
+			t.Fatalf("exit code %d, want 1 and %q\n%s", code, says, output)
+		}
+	}
+}
+
+// command runs killpoint in the project's root.
+func command(t *testing.T, arguments ...string) (code int, output string) {
+	t.Helper()
+	command := exec.Command(killpoint(t), arguments...)
+	command.Dir = root
+	text, err := command.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return command.ProcessState.ExitCode(), string(text)
+}
+
+// run runs scenarios with the result as a document too.
+func run(t *testing.T, arguments ...string) (code int, got report.Document, output string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "result.json")
+	code, output = command(t, append([]string{"run", "--json", file}, arguments...)...)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("killpoint wrote no result: %v\n%s", err, output)
+	}
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	return code, got, output
+}
+
 // What proves nothing is never passed, and never failed either.
 func TestOutcomesThatProveNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs scenarios")
 	}
-	binary := killpoint(t)
-	tests := []struct {
-		scenario string
-		code     int
-		says     *regexp.Regexp
-	}{
-		{"never", 4, regexp.MustCompile("did not fire: 0 of 3 lines")},
-		{"late", 4, regexp.MustCompile("came too late|the run ended before it was done")},
+	code, output := command(t, "run", "proof/testdata/never.yaml", "proof/testdata/late.yaml", "--parallel", "2")
+	if code != 4 {
+		t.Errorf("exit code %d, want 4", code)
 	}
-	for _, test := range tests {
-		t.Run(test.scenario, func(t *testing.T) {
-			code, got, output := run(t, binary, "proof/testdata/"+test.scenario+".yaml")
-			if code != test.code || len(got.Scenarios) != 1 || got.Scenarios[0].Outcome != "inconclusive" {
-				t.Fatalf("exit code %d, want %d\n%s", code, test.code, output)
-			}
-			if !test.says.MatchString(output) {
-				t.Errorf("the result does not say %q\n%s", test.says, output)
-			}
-		})
+	for _, says := range []string{"never inconclusive", "did not fire: 0 of 3 lines", "late inconclusive", "came too late|the run ended before it was done"} {
+		if !regexp.MustCompile(says).MatchString(output) {
+			t.Errorf("the result does not say %q", says)
+		}
+	}
+	if t.Failed() {
+		t.Log(output)
 	}
 }
 
 // A scenario that is wrong is refused with every problem at its place, and
 // nothing is started.
 func TestWrongScenarioIsRefused(t *testing.T) {
-	command := exec.Command(killpoint(t), "run", "proof/testdata/refused.yaml")
-	command.Dir = root
-	output, err := command.CombinedOutput()
-	if err == nil || command.ProcessState.ExitCode() != 2 {
-		t.Fatalf("got %v, want exit code 2\n%s", err, output)
+	code, output := command(t, "run", "proof/testdata/refused.yaml")
+	if code != 2 {
+		t.Fatalf("exit code %d, want 2\n%s", code, output)
 	}
 	for _, says := range []string{"refused.yaml:3:", "refused.yaml:5:11", "refused.yaml:7:5", "worker-9", "restrat"} {
-		if !strings.Contains(string(output), says) {
+		if !strings.Contains(output, says) {
 			t.Errorf("the message does not say %q\n%s", says, output)
 		}
 	}

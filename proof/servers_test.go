@@ -27,14 +27,13 @@ func TestServersThatLoseWhatTheyAcknowledged(t *testing.T) {
 			"after write 25 of /srv/database/pg_wal/",
 		},
 	}
-	binary := killpoint(t)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			code, got, output := run(t, binary, test.scenario, "--env", test.setting)
+			code, got, output := run(t, test.scenario, "--env", test.setting)
 			if code != 1 || len(got.Scenarios) != 1 {
 				t.Fatalf("exit code %d, want 1\n%s", code, output)
 			}
-			if !found(got, "lost") {
+			if !found(got.Scenarios[0], "lost") {
 				t.Errorf("no lost row is named\n%s", output)
 			}
 			for _, says := range []string{test.says, `"order-0001,73,1034"`} {
