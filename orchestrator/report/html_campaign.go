@@ -89,10 +89,7 @@ func (c *Campaign) headline() string {
 func (c *Campaign) findings() []Finding {
 	var all []Finding
 	for index := range c.Points {
-		for _, finding := range c.Points[index].Findings {
-			finding.Count = 1 // points, not rows: a row may be lost at many points
-			all = append(all, finding)
-		}
+		all = append(all, c.Points[index].Findings...)
 	}
 	return all
 }

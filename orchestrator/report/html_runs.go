@@ -57,7 +57,7 @@ func WriteHTML(to io.Writer, document Document, pages map[string]Page) error {
 	}
 	ids := anchors{}
 	for _, result := range document.Scenarios {
-		data.Runs = append(data.Runs, newHTMLRun(result, pages[result.Name], ids.of(result.Name)))
+		data.Runs = append(data.Runs, newHTMLRun(result, pages[result.Name], ids.of(result.Name), document.Killpoint))
 		if !slices.Contains(data.Outcomes, result.Outcome) {
 			data.Outcomes = append(data.Outcomes, result.Outcome)
 		}
@@ -140,7 +140,7 @@ type htmlOperation struct {
 	Text, At, Operation, Object, Bytes string
 }
 
-func newHTMLRun(result Result, page Page, anchor string) htmlRun {
+func newHTMLRun(result Result, page Page, anchor, killpoint string) htmlRun {
 	run := htmlRun{
 		Result: result, Anchor: anchor, Took: shortTime(time.Duration(result.Seconds * float64(time.Second))),
 		Timeline: page.timeline, Services: page.services, Operated: page.operated,
@@ -166,7 +166,7 @@ func newHTMLRun(result Result, page Page, anchor string) htmlRun {
 	run.tellWhy()
 	run.tellFaults(page)
 	run.tellTimes()
-	run.tellAbout(page)
+	run.tellAbout(page, killpoint)
 	return run
 }
 
@@ -211,10 +211,11 @@ func (run *htmlRun) tellWhy() {
 	}
 }
 
-// htmlKind is a kind of finding and how much there is of it.
+// htmlKind is a kind of finding and how many there are of it.
 type htmlKind struct{ Name, Count string }
 
-// kindsOf counts findings by kind: rows where they name rows, else themselves.
+// kindsOf gives the kinds of findings, in the order in which they come first,
+// each with the number of its findings.
 func kindsOf(findings []Finding) []htmlKind {
 	var names []string
 	counts := map[string]int{}
@@ -222,7 +223,7 @@ func kindsOf(findings []Finding) []htmlKind {
 		if !slices.Contains(names, finding.Kind) {
 			names = append(names, finding.Kind)
 		}
-		counts[finding.Kind] += max(1, finding.Count)
+		counts[finding.Kind]++
 	}
 	var kinds []htmlKind
 	for _, name := range names {
@@ -361,7 +362,7 @@ func (run *htmlRun) tellTimes() {
 	run.Overhead = fmt.Sprintf("%.2f s (%.1f %%)", run.Times.Overhead, run.Times.OverheadPercent)
 }
 
-func (run *htmlRun) tellAbout(page Page) {
+func (run *htmlRun) tellAbout(page Page, killpoint string) {
 	add := func(name, value string, code bool) {
 		if value == "" {
 			return
@@ -377,6 +378,7 @@ func (run *htmlRun) tellAbout(page Page) {
 		add("started", run.Started.UTC().Format("2006-01-02 15:04:05.000 UTC"), false)
 	}
 	add("run", run.RunID, true)
+	add("killpoint", killpoint, false)
 	add("engine", run.Engine, false)
 	for _, name := range slices.Sorted(maps.Keys(page.environment)) {
 		add(name, page.environment[name], true)
