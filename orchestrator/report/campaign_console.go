@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// failuresShown is how many failed points the console tells of; the other
-// renderings have all of them.
-const failuresShown = 10
+// failuresShown is how many points of an outcome the console tells of, each in
+// a few lines; the other renderings have all of them, with their rows.
+const failuresShown = 5
 
 // WriteCampaign writes what a campaign came to, for a person to read.
 func (s Style) WriteCampaign(to io.Writer, campaign *Campaign) error {
@@ -63,12 +63,33 @@ func (s Style) writeFailures(block *strings.Builder, c *Campaign) {
 				continue
 			}
 			told++
-			fmt.Fprintf(block, "  %s %s\n", s.mark(outcome), strings.ReplaceAll(point.story(), "\n", "\n    "))
+			fmt.Fprintf(block, "  %s %s\n", s.mark(outcome), oneLine(point.Point))
+			for _, line := range s.brief(point) {
+				fmt.Fprintf(block, "      %s\n", line)
+			}
 		}
 		if more > 0 {
 			fmt.Fprintf(block, "    and %s more %s\n", grouped(more), outcomeWords(outcome))
 		}
 	}
+}
+
+// brief is the least that a reader must know of a point that did not survive.
+func (s Style) brief(p *CrashPoint) []string {
+	var lines []string
+	if len(p.Findings) > 0 {
+		lines = append(lines, s.paint(red, p.Findings[0].Kind)+": "+oneLine(p.Findings[0].Text))
+	}
+	if more := len(p.Findings) - 1; more > 0 {
+		lines = append(lines, "and "+plural(more, "more finding"))
+	}
+	if p.Reason != "" {
+		lines = append(lines, oneLine(p.Reason))
+	}
+	if p.Outcome == Failed {
+		lines = append(lines, p.attempts())
+	}
+	return lines
 }
 
 // pointCounts names every outcome that occurred; survived and inconclusive in

@@ -86,10 +86,17 @@ func (c *Campaign) headline() string {
 	}
 }
 
+// findings gives of each point one finding of each kind, so that kinds are
+// counted by points.
 func (c *Campaign) findings() []Finding {
 	var all []Finding
 	for index := range c.Points {
-		all = append(all, c.Points[index].Findings...)
+		from := len(all)
+		for _, finding := range c.Points[index].Findings {
+			if !slices.ContainsFunc(all[from:], func(other Finding) bool { return other.Kind == finding.Kind }) {
+				all = append(all, finding)
+			}
+		}
 	}
 	return all
 }

@@ -457,13 +457,20 @@ class Matrix {
   }
 }
 
-// commonFolder is the folder that all files are in; queues are in none.
+// commonFolder is the deepest folder that most of the files are in; it is not
+// repeated in each row. Files elsewhere keep their whole names.
 function commonFolder(names) {
   const files = names.filter(name => name.startsWith('/'));
-  if (files.length < 2) return '';
-  let prefix = files[0].slice(0, files[0].lastIndexOf('/') + 1);
-  while (prefix && !files.every(name => name.startsWith(prefix))) prefix = prefix.slice(0, prefix.lastIndexOf('/', prefix.length - 2) + 1);
-  return prefix.length > 1 ? prefix : '';
+  const inside = new Map();
+  for (const name of files) {
+    for (let end = name.indexOf('/', 1); end > 0; end = name.indexOf('/', end + 1)) {
+      const folder = name.slice(0, end + 1);
+      inside.set(folder, (inside.get(folder) ?? 0) + 1);
+    }
+  }
+  let deepest = '';
+  for (const [folder, count] of inside) if (count > 1 && count * 2 > files.length && folder.length > deepest.length) deepest = folder;
+  return deepest;
 }
 
 // shortenLeft keeps the end, by which files differ.
