@@ -24,19 +24,19 @@ func pages(t *testing.T) []string {
 }
 
 var (
-	link    = regexp.MustCompile(`(!?)\[[^\]]*\]\(([^)\s]+)\)`)
+	link    = regexp.MustCompile(`\[[^\]]*\]\(([^)\s]+)\)`)
 	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
 	code    = regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
 )
 
-// TestLinks holds that every link leads to a file, and to a heading in it
+// TestLinks holds that every link and every picture leads to a file, and to a heading in it
 // where it names one.
 func TestLinks(t *testing.T) {
 	for _, page := range pages(t) {
 		text := read(t, page)
 		for _, found := range link.FindAllStringSubmatch(code.ReplaceAllStringFunc(text, blank), -1) {
-			target := found[2]
-			if found[1] == "!" || strings.Contains(target, "://") {
+			target := found[1]
+			if strings.Contains(target, "://") {
 				continue
 			}
 			file, anchor, _ := strings.Cut(target, "#")
