@@ -123,6 +123,9 @@ func readFiles(globs []string, limit int64) ([]interpose.File, error) {
 	var files []interpose.File
 	for _, glob := range globs {
 		base, pattern := doublestar.SplitPattern(path.Clean(glob))
+		if pattern == "" {
+			continue // the root is no file
+		}
 		matched, err := doublestar.Glob(os.DirFS(base), pattern, doublestar.WithFilesOnly(), doublestar.WithFailOnIOErrors())
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("read %s: %w", glob, err)

@@ -207,6 +207,9 @@ func TestExecAndRead(t *testing.T) {
 	if err != nil || len(files) != 2 || string(files[0].Data) != "a" || files[1].Path != directory+"/b.csv" {
 		t.Errorf("read %+v, %v", files, err)
 	}
+	if files, err := p.client.Read(withTimeout(t), "/"); err != nil || len(files) != 0 {
+		t.Errorf("the root is %v, %v", files, err)
+	}
 	if files, err := p.client.Read(withTimeout(t), directory+"/none/*.csv"); err != nil || len(files) != 0 {
 		t.Errorf("read %+v, %v of nothing", files, err)
 	}
