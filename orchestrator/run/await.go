@@ -31,6 +31,8 @@ type progress struct {
 	failure *regexp.Regexp
 	judge   string // whose verdicts
 	logs    []logCount
+	ready   []readyLine
+	lives   map[string]lifeTime // of the newest life of each service
 }
 
 type logCount struct {
@@ -41,7 +43,7 @@ type logCount struct {
 }
 
 func (r *run) newProgress() (*progress, error) {
-	p := &progress{nudged: make(chan struct{}, 1), verdict: map[string]bool{}}
+	p := &progress{nudged: make(chan struct{}, 1), verdict: map[string]bool{}, lives: map[string]lifeTime{}}
 	if v := r.facts.Verdicts; v != nil && r.scenario.Expect.Verdicts != "off" {
 		var err error
 		p.judge = v.Service
@@ -69,6 +71,7 @@ func (r *run) newProgress() (*progress, error) {
 		}
 		p.logs = append(p.logs, count)
 	}
+	p.ready = readyLines(r.scenario)
 	return p, nil
 }
 
@@ -94,6 +97,7 @@ func (p *progress) see(event history.Event) {
 	}
 	p.mu.Lock()
 	p.last = event.At
+	p.seeLife(event)
 	if event.Kind == history.Log {
 		p.seeLine(event)
 	}
@@ -102,6 +106,7 @@ func (p *progress) see(event history.Event) {
 }
 
 func (p *progress) seeLine(event history.Event) {
+	p.seeReady(event)
 	if p.success != nil && event.Service == p.judge {
 		if id, is := p.verdictOn(event.Text); is {
 			p.verdict[id] = true
@@ -176,7 +181,8 @@ func (r *run) awaitEnd(ctx context.Context, injecting *injection) error {
 		r.progress.mu.Unlock()
 
 		next := settle - quiet // when quiet would be long enough
-		over := len(missing) == 0 && (r.hasEnd() || quiet >= settle)
+		recorded := r.isRecorded(len(missing) == 0)
+		over := len(missing) == 0 && (r.hasEnd() && recorded && !r.mayRecover() || quiet >= settle)
 		if over || settleable && quiet >= max(settle, patience) {
 			undrained := r.undrained(ctx)
 			switch {
@@ -206,6 +212,24 @@ func (r *run) awaitEnd(ctx context.Context, injecting *injection) error {
 			return r.ended(ctx, missing)
 		}
 	}
+}
+
+// lastCalls is how many times the settle time a service that is recorded is
+// given for its last calls.
+const lastCalls = 4
+
+// isRecorded says whether there is nothing more to record: the last calls of a
+// service may come after what the end is seen by, so a recording goes on until
+// it is quiet, or for a while where it never is.
+func (r *run) isRecorded(done bool) bool {
+	if r.record == nil || !done {
+		r.doneAt = 0
+		return r.record == nil
+	}
+	if r.doneAt == 0 {
+		r.doneAt = r.recorder.Now()
+	}
+	return r.recorder.Now()-r.doneAt >= lastCalls*time.Duration(r.scenario.Settle)
 }
 
 // isStarved says whether the machine is so busy that silence proves nothing
@@ -310,7 +334,7 @@ func (r *run) missing(ctx context.Context) (missing []string, settleable bool, e
 		missing = append(missing, verdicts...)
 	}
 	missing = append(missing, r.progress.missingLines()...)
-	return missing, settleable, nil
+	return append(missing, r.unready()...), settleable, nil
 }
 
 // unreadLogs names the logs of dead services that were not read to their end

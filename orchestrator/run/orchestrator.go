@@ -122,7 +122,8 @@ type run struct {
 	broker   *brokerLink
 	planned  []*plannedFault
 	record   *Recording
-	bed      *Bed // where it takes place; nil: in containers of its own
+	doneAt   time.Duration // of a recording: since when nothing is missing
+	bed      *Bed          // where it takes place; nil: in containers of its own
 	progress *progress
 	up       chan struct{} // closed when every service has been started
 	sent     []string      // ids of the chunks that were confirmed; nil until read
