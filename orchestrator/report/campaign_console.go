@@ -32,6 +32,9 @@ func (s Style) campaignBlock(c *Campaign) string {
 		fmt.Fprintf(&block, row, kind.Operation, grouped(kind.Points), grouped(kind.Passed), grouped(kind.Failed), grouped(kind.Inconclusive+kind.Broken))
 	}
 	s.writeFailures(&block, c)
+	if c.Note != "" {
+		fmt.Fprintf(&block, "  note     %s\n", continued(c.Note, "           "))
+	}
 	for _, text := range c.Warnings {
 		fmt.Fprintf(&block, "  %s\n", s.paint(yellow, "warning  "+continued(text, "           ")))
 	}
@@ -55,8 +58,8 @@ func (s Style) writeFailures(block *strings.Builder, c *Campaign) {
 		told, more := 0, 0
 		for index := range c.Points {
 			point := &c.Points[index]
-			if point.Outcome != outcome {
-				continue
+			if point.Outcome != outcome || outcome == Inconclusive && point.Divergent {
+				continue // what was known to differ is counted apart
 			}
 			if told == failuresShown {
 				more++
@@ -113,6 +116,7 @@ func (s Style) pointCounts(totals PointTotals) string {
 	add(totals.Inconclusive, Inconclusive, "inconclusive", true)
 	add(totals.Broken, Broken, "broken", false)
 	add(totals.NotRun, NotRun, "not run", false)
+	add(totals.Diverged, NotRun, "diverged", false)
 	add(totals.Diverged, NotRun, "diverged as they may", false)
 	return strings.Join(parts, ", ")
 }
