@@ -47,6 +47,8 @@ type world struct {
 	load suite.Binder
 	// open connects to the engine; an error is trouble, not bad usage.
 	open func(context.Context, run.Options) (suite.Runner, error)
+	// machines opens what campaigns are run on.
+	machines func(context.Context, run.Options) (machine, error)
 	// sweep removes what dead orchestrators left behind.
 	sweep func(ctx context.Context, all bool) ([]string, error)
 	// examine is what the doctor looks at.
@@ -66,7 +68,7 @@ func Main() int {
 	w := &world{
 		args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
 		interrupts: interrupts, now: time.Now, version: buildVersion(debug.ReadBuildInfo()),
-		width: terminalWidth, load: system.Load, open: suite.OpenEngine, sweep: sweepEngine, examine: examination, judge: check.Judge,
+		width: terminalWidth, load: system.Load, open: suite.OpenEngine, machines: openMachine, sweep: sweepEngine, examine: examination, judge: check.Judge,
 	}
 	return w.run(context.Background())
 }
@@ -141,7 +143,7 @@ killpoint validate scenarios`,
 		&cobra.Group{ID: "scenarios", Title: "Scenarios:"},
 		&cobra.Group{ID: "tool", Title: "The tool itself:"},
 	)
-	root.AddCommand(w.runCommand(), w.initCommand(), w.listCommand(), w.validateCommand(), w.reportCommand(), w.schemaCommand(),
+	root.AddCommand(w.runCommand(), w.exploreCommand(), w.replayCommand(), w.initCommand(), w.listCommand(), w.validateCommand(), w.reportCommand(), w.schemaCommand(),
 		w.doctorCommand(), w.cleanCommand(), w.completionCommand(), w.versionCommand())
 	setHelp(root)
 	root.SetHelpCommandGroupID("tool")

@@ -45,6 +45,7 @@ killpoint report reports --json - --quiet > result.json`,
 	flags.SortFlags = false
 	o.files.register(flags)
 	flags.BoolVar(&o.quiet, "quiet", false, "no details of runs that passed")
+	command.AddCommand(w.mergeCommand())
 	return command
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/killpoint/killpoint/orchestrator/run"
 	"github.com/killpoint/killpoint/orchestrator/scenario"
@@ -68,6 +69,12 @@ killpoint run scenarios --json - --quiet > result.json`,
 	flags.IntVar(&o.parallel, "parallel", 1, "run this `number` of scenarios side by side")
 	flags.IntVar(&o.repeat, "repeat", 1, "run each scenario this `number` of times")
 	flags.BoolVar(&o.failFast, "fail-fast", false, "start no further scenario after one that did not pass")
+	o.register(flags)
+	return command
+}
+
+// register adds the flags that say how a run is done and shown.
+func (o *runOptions) register(flags *pflag.FlagSet) {
 	flags.DurationVar(&o.timeout, "timeout", 0, "the longest a run may take, above what the scenarios say")
 	flags.StringArrayVar(&o.env, "env", nil, "`NAME=VALUE` for the compose file, above the scenario's env; can be repeated")
 	flags.BoolVar(&o.keep, "keep", false, "leave the containers when a run has ended (killpoint clean removes them)")
@@ -79,7 +86,6 @@ killpoint run scenarios --json - --quiet > result.json`,
 	flags.StringVar(&o.report, "report", "", "write everything below this `folder`: results, pages, histories, logs, files")
 	flags.BoolVar(&o.quiet, "quiet", false, "no progress, and no details of scenarios that passed")
 	flags.BoolVar(&o.verbose, "verbose", false, "show every event, log lines of containers too")
-	return command
 }
 
 // check says what is wrong with the flags before anything else is looked at.
@@ -91,6 +97,13 @@ func (o *runOptions) check(arguments []string) error {
 		return fmt.Errorf("--parallel %d: must be 1 or more", o.parallel)
 	case o.repeat < 1:
 		return fmt.Errorf("--repeat %d: must be 1 or more", o.repeat)
+	}
+	return o.checkHow()
+}
+
+// checkHow is check for the flags of register.
+func (o *runOptions) checkHow() error {
+	switch {
 	case o.timeout < 0:
 		return fmt.Errorf("--timeout %v: must not be negative", o.timeout)
 	case o.quiet && o.verbose:
@@ -99,7 +112,12 @@ func (o *runOptions) check(arguments []string) error {
 	if err := o.files.check(); err != nil {
 		return err
 	}
-	for _, entry := range o.env {
+	return checkEnv(o.env)
+}
+
+// checkEnv says which entry of --env is none.
+func checkEnv(entries []string) error {
+	for _, entry := range entries {
 		if name, _, assigned := strings.Cut(entry, "="); !assigned || name == "" {
 			return fmt.Errorf("--env %s: want NAME=VALUE", entry)
 		}
@@ -107,18 +125,23 @@ func (o *runOptions) check(arguments []string) error {
 	return nil
 }
 
-// apply puts the flags that stand above a scenario's own words into it.
-func (o *runOptions) apply(sc *scenario.Scenario) {
-	if o.timeout > 0 {
-		sc.Timeout = scenario.Duration(o.timeout)
-	}
-	for _, entry := range o.env {
+// setEnv puts variables into a scenario, above what it says itself.
+func setEnv(sc *scenario.Scenario, env []string) {
+	for _, entry := range env {
 		name, value, _ := strings.Cut(entry, "=")
 		if sc.Env == nil {
 			sc.Env = map[string]string{}
 		}
 		sc.Env[name] = value
 	}
+}
+
+// apply puts the flags that stand above a scenario's own words into it.
+func (o *runOptions) apply(sc *scenario.Scenario) {
+	if o.timeout > 0 {
+		sc.Timeout = scenario.Duration(o.timeout)
+	}
+	setEnv(sc, o.env)
 }
 
 // replayFlags is what must stand behind the command that runs a scenario
@@ -149,6 +172,11 @@ func (w *world) runScenarios(ctx context.Context, o *runOptions, arguments []str
 		w.annotateProblems(problems)
 		return badScenario(problems)
 	}
+	return w.runJobs(ctx, o, suite.Jobs(scenarios, o.repeat))
+}
+
+// runJobs runs what was found to be right, shows it and writes it everywhere.
+func (w *world) runJobs(ctx context.Context, o *runOptions, jobs []suite.Job) error {
 	out, err := newOutputs(o)
 	if err != nil {
 		return err
@@ -157,7 +185,6 @@ func (w *world) runScenarios(ctx context.Context, o *runOptions, arguments []str
 
 	began := w.now()
 	pages := newPages(o.files.html != "" || o.report != "")
-	jobs := suite.Jobs(scenarios, o.repeat)
 	console := w.newConsole(o, jobs)
 	defer console.Close()
 	s, err := suite.Open(ctx, suite.Options{

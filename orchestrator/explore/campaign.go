@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -32,6 +33,10 @@ type Options struct {
 	// Budget is how long points are run, at most; 0: as long as it takes. What
 	// comes before and after them is not cut short.
 	Budget time.Duration
+	// FullTimeout gives every trial as long as the scenario says. Otherwise it
+	// is given ten times as long as an undisturbed one took, and failures are
+	// confirmed with the full time.
+	FullTimeout bool
 	// Afresh prepares to run the scenario with some variables set in fresh
 	// containers, to confirm failures and to make them smaller; nil: neither
 	// is done.
@@ -40,8 +45,9 @@ type Options struct {
 	Work map[string]int
 	// Confirm is how many failures are confirmed, of different kinds; 0: 3.
 	Confirm int
-	// Keep saves a run in fresh containers that failed into a folder.
-	Keep func(folder string, sc *scenario.Scenario, h *history.History, verdict check.Verdict) error
+	// Keep saves a run in fresh containers that failed into a folder, with the
+	// command that runs it again.
+	Keep func(folder, replay string, sc *scenario.Scenario, h *history.History, verdict check.Verdict) error
 	// Judge says what a history proves; nil: check.Judge.
 	Judge   func(*scenario.Scenario, *history.History) check.Verdict
 	Watcher Watcher
@@ -156,7 +162,7 @@ func Open(options Options) (*Campaign, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.saved = &saved{Settings: c.Settings, Collected: c.Collected, Content: content}
+	c.saved = &saved{Started: c.Now().UTC().Truncate(time.Millisecond), Settings: c.Settings, Collected: c.Collected, Content: content}
 	if IsCampaign(c.Folder) && !c.Resume {
 		return nil, fmt.Errorf("%w: %s: go on with it by --resume, or name another folder", ErrOtherCampaign, c.Folder)
 	}
@@ -188,6 +194,48 @@ const (
 	DefaultVariants   = 4
 	DefaultPairs      = 200
 )
+
+// Prepare records and plans, and runs nothing.
+func (c *Campaign) Prepare(ctx context.Context) error {
+	if err := c.record(ctx); err != nil {
+		return err
+	}
+	if err := c.open(); err != nil {
+		return err
+	}
+	c.Watcher.Planned(c.summary())
+	return nil
+}
+
+// HasPoints says whether the campaign has come so far that it knows its points.
+func (c *Campaign) HasPoints() bool { return len(c.legs) > 0 }
+
+// Points gives the points that are run, in the order of the recording, those
+// of recoveries last, where they are known.
+func (c *Campaign) Points() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, one := range c.legs {
+			for _, i := range one.inOrder() {
+				if !yield(one.plan.Text(one.chosen[i])) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Knows says whether the campaign tells of that trouble itself.
+func (c *Campaign) Knows(trouble error) bool {
+	return slices.Contains(c.trouble, trouble.Error())
+}
+
+func (c *Campaign) summary() Summary {
+	first := c.legs[0]
+	return Summary{
+		Operations: len(c.saved.Recording.Operations), Points: first.plan.Len(), Kinds: first.plan.Kinds(), Possible: first.plan.Possible,
+		Chosen: len(first.chosen), Resumed: c.progress.Done, Left: first.plan.Left(), Divergence: c.saved.Diverge,
+	}
+}
 
 // Run explores. Whatever happens, what was done up to then is in the folder.
 // The error is the reason why it could not be finished: trouble, or one of the
@@ -229,10 +277,7 @@ func (c *Campaign) Close() error {
 func (c *Campaign) explore(ctx context.Context) error {
 	c.startClock()
 	first := c.legs[0]
-	c.Watcher.Planned(Summary{
-		Operations: len(c.saved.Recording.Operations), Points: first.plan.Len(), Kinds: first.plan.Kinds(), Possible: first.plan.Possible,
-		Chosen: len(first.chosen), Resumed: c.progress.Done, Left: first.plan.Left(), Divergence: c.saved.Diverge,
-	})
+	c.Watcher.Planned(c.summary())
 	c.progress.Total = len(first.chosen)
 	if c.Depth > 1 {
 		c.progress.Total += c.pairs() // as far as is known
@@ -275,9 +320,10 @@ func (c *Campaign) record(ctx context.Context) error {
 	}
 	recordings := make([]Recording, len(items))
 	var failed *Outcome
-	told := 0
+	told, took := 0, 0.0
 	err := c.work(ctx, items, func(item Item, outcome Outcome) {
 		told++
+		took = max(took, outcome.Seconds)
 		if outcome.Status != Survived || outcome.Recording == nil {
 			failed = &outcome
 			return
@@ -298,13 +344,31 @@ func (c *Campaign) record(ctx context.Context) error {
 	case told < len(items):
 		return fmt.Errorf("record %s: %d of %d runs came to nothing", c.Target, len(items)-told, len(items))
 	}
-	recording, divergence := Merge(recordings)
+	c.limit(time.Duration(took * float64(time.Second)))
+	recording, divergence := Merge(recordings, c.matters(recordings))
 	if c.Resume && len(c.saved.Recording.Operations) > 0 {
 		return c.compare(recording)
 	}
 	c.saved.Recording, c.saved.Diverge = recording, divergence
 	return nil
 }
+
+// limit bounds how long a trial may take by how long an undisturbed one did: a
+// service that does nothing any more is not waited for as long as one that
+// works.
+func (c *Campaign) limit(took time.Duration) {
+	limit := scenario.Duration(10*took + leastTimeout)
+	if c.FullTimeout || limit >= c.trials.Scenario.Timeout {
+		return
+	}
+	limited := *c.trials.Scenario
+	limited.Timeout = limit
+	c.trials.Scenario = &limited
+}
+
+// leastTimeout is what every trial is given, however quick the undisturbed one
+// was.
+const leastTimeout = 5 * time.Second
 
 func (c *Campaign) addImages(images map[string]string) {
 	if c.saved.Images == nil {
@@ -317,6 +381,9 @@ type UndisturbedError struct{ Outcome Outcome }
 
 func (e *UndisturbedError) Error() string {
 	text := ErrUndisturbed.Error()
+	if e.Outcome.Status == Broken {
+		text = "the undisturbed run is broken"
+	}
 	for _, finding := range e.Outcome.Findings {
 		text += fmt.Sprintf("\n  %s: %s", finding.Kind, finding.Text)
 	}
@@ -328,10 +395,16 @@ func (e *UndisturbedError) Error() string {
 
 func (e *UndisturbedError) Unwrap() error { return ErrUndisturbed }
 
+// matters says which operations of recordings can be points.
+func (c *Campaign) matters(recordings []Recording) func(*Operation) bool {
+	return c.rules().Matters(recordings)
+}
+
 // compare holds a campaign that is gone on with to the recording that it was
 // planned from.
 func (c *Campaign) compare(recording Recording) error {
-	_, differs := Merge([]Recording{c.saved.Recording, recording})
+	both := []Recording{c.saved.Recording, recording}
+	_, differs := Merge(both, c.matters(both))
 	if c.saved.Diverge.String() == "" && differs.String() != "" {
 		return fmt.Errorf("%w: %s", ErrChanged, differs)
 	}

@@ -145,7 +145,7 @@ func (c *Campaign) confirmOne(ctx context.Context, runner Runner, trials *Trials
 	keeping.Repeat, keeping.Tries = 1, 2
 	keeping.Keep = func(sc *scenario.Scenario, h *history.History, verdict check.Verdict) {
 		if verdict.Outcome == check.Failed && confirmed.Report == "" && c.Keep != nil {
-			if err := c.Keep(filepath.Join(c.Folder, folder), sc, h, verdict); err != nil {
+			if err := c.Keep(filepath.Join(c.Folder, folder), c.Replay(f.text), sc, h, verdict); err != nil {
 				c.warn("%v", err)
 				return
 			}

@@ -8,10 +8,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/killpoint/killpoint/orchestrator/report"
 	"github.com/killpoint/killpoint/orchestrator/suite"
@@ -24,17 +24,32 @@ const detailed = 500
 // Facts are what a document says that the campaign itself does not know.
 type Facts struct {
 	Killpoint string
-	Command   string // that runs the campaign again
-	Started   time.Time
-	Trouble   []string // of the tool's own
-	Outcome   report.Outcome
+	Command   string         // that runs the campaign again; empty: as its settings say
+	Trouble   []string       // of the tool's own
+	Outcome   report.Outcome // report.Interrupted, where it was
 }
 
-// Replay is the command that runs a crash point of the campaign again, alone,
-// in real containers.
-func (s *Settings) Replay(point string, env ...string) string {
-	words := []string{"killpoint replay", point, "--scenario", suite.Quoted(s.File)}
-	for _, entry := range slices.Concat(s.Env, env) {
+// Command is the one that runs the campaign again.
+func (s *Settings) Command() string {
+	words := []string{"killpoint explore", suite.Quoted(s.File), "--target", suite.Quoted(s.Target), "--model", string(s.Model), "--seed", strconv.Itoa(s.Seed)}
+	add := func(is bool, flag string, value any) {
+		if is {
+			words = append(words, "--"+flag, fmt.Sprint(value))
+		}
+	}
+	add(s.Depth > 1, "depth", s.Depth)
+	add(s.Pairs > 0, "pairs", s.Pairs)
+	add(s.Model == PowerLoss && s.Variants != EveryVariant, "variants", s.Variants)
+	add(s.Model == PowerLoss && s.Variants == EveryVariant, "variants", "all")
+	add(s.Most > 0, "max", s.Most)
+	add(s.Shard.Of > 1, "shard", s.Shard)
+	return strings.Join(append(words, s.how(s.Env)...), " ")
+}
+
+// how is the flags that say how the scenario is run.
+func (s *Settings) how(env []string) []string {
+	var words []string
+	for _, entry := range env {
 		words = append(words, "--env", suite.Quoted(entry))
 	}
 	if s.Batched {
@@ -43,15 +58,30 @@ func (s *Settings) Replay(point string, env ...string) string {
 	if s.KeepLogs {
 		words = append(words, "--keep-logs")
 	}
-	return strings.Join(words, " ")
+	return words
+}
+
+// Replay is the command that runs a crash point of the campaign again, alone,
+// in real containers.
+func (s *Settings) Replay(point string, env ...string) string {
+	words := []string{"killpoint replay", point, "--scenario", suite.Quoted(s.File)}
+	return strings.Join(append(words, s.how(slices.Concat(s.Env, env))...), " ")
+}
+
+// sparing has garbage collected early while every point of a campaign is in
+// memory at once: nothing is waited for then, and memory is what is short.
+func sparing() (done func()) {
+	usual := debug.SetGCPercent(20)
+	return func() { debug.SetGCPercent(usual) }
 }
 
 // Document makes the campaign into what is shown.
 func (c *Campaign) Document(facts Facts) (*report.Campaign, error) {
+	defer sparing()()
 	document := &report.Campaign{
 		Killpoint: facts.Killpoint, Scenario: c.Settings.Scenario, File: c.File, Target: c.Target, Model: string(c.Model),
-		Seed: strconv.Itoa(c.Seed), Depth: c.Depth, Shard: c.Shard.String(), Started: facts.Started,
-		Seconds: c.earlier + c.progress.Took.Seconds(), Outcome: facts.Outcome, Replay: facts.Command,
+		Seed: strconv.Itoa(c.Seed), Depth: c.Depth, Shard: c.Shard.String(), Started: c.saved.Started,
+		Seconds: c.earlier + c.progress.Took.Seconds(), Outcome: facts.Outcome, Replay: cmp.Or(facts.Command, c.Command()),
 		Recorded: len(c.saved.Recording.Operations), Engine: c.saved.Engine, Images: c.saved.Images,
 		Trouble: slices.Concat(facts.Trouble, c.trouble), Warnings: c.warnings,
 	}
@@ -183,10 +213,24 @@ func (c *Campaign) WriteOutcomes(to io.Writer) error {
 
 // Save writes the files that others read: the document and the outcomes.
 func (c *Campaign) Save(document *report.Campaign) error {
+	defer sparing()()
 	return errors.Join(
-		report.WriteFile(filepath.Join(c.Folder, CampaignFile), func(to io.Writer) error { return report.WriteCampaignJSON(to, document) }),
+		report.SaveCampaign(c.Folder, document),
 		report.WriteFile(filepath.Join(c.Folder, outcomesFile), c.WriteOutcomes),
 	)
+}
+
+// Worst is what a reader wants to see run again first: the smallest failure,
+// with the variables that it needs; false when nothing failed.
+func (c *Campaign) Worst() (point string, env []string, failed bool, err error) {
+	if c.smallest != nil {
+		return c.smallest.Point, c.smallest.Env, true, nil
+	}
+	failures, err := c.failures()
+	if err != nil || len(failures) == 0 {
+		return "", nil, false, err
+	}
+	return failures[0].text, nil, true, nil
 }
 
 // Load opens a campaign to be read: nothing can be run.

@@ -60,7 +60,8 @@ func (s *saved) belongs(other *saved) error {
 	if s.Content != other.Content {
 		return fmt.Errorf("%w: the scenario says something else", ErrNoWhole)
 	}
-	merged, differs := Merge([]Recording{s.Recording, other.Recording})
+	both := []Recording{s.Recording, other.Recording}
+	merged, differs := Merge(both, Rules{Collected: s.Collected}.Matters(both))
 	if differs.String() != "" {
 		return fmt.Errorf("%w: %s", ErrNoWhole, differs)
 	}

@@ -234,7 +234,7 @@ func (m *minimiser) failsAfresh(ctx context.Context, env map[string]string) (fai
 			return
 		}
 		folder := filepath.Join(runsFolder, "smallest")
-		if err := c.Keep(filepath.Join(c.Folder, folder), sc, h, verdict); err != nil {
+		if err := c.Keep(filepath.Join(c.Folder, folder), c.Replay(m.best.Text(c.Target), assigned(env)...), sc, h, verdict); err != nil {
 			c.warn("%v", err)
 			return
 		}
@@ -250,13 +250,21 @@ func (m *minimiser) failsAfresh(ctx context.Context, env map[string]string) (fai
 	return fails, nil
 }
 
+// assigned gives variables as NAME=VALUE.
+func assigned(env map[string]string) []string {
+	var entries []string
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		entries = append(entries, name+"="+env[name])
+	}
+	return entries
+}
+
 // result says what was found.
 func (m *minimiser) result() Smallest {
 	c := m.campaign
 	text := m.best.Text(c.Target)
-	found := Smallest{Point: text, Index: m.last().Operation.Index, Confirmed: m.confirmed, Report: m.report, Trials: m.trials}
-	for _, name := range slices.Sorted(maps.Keys(m.env)) {
-		found.Env = append(found.Env, name+"="+m.env[name])
+	found := Smallest{
+		Point: text, Index: m.last().Operation.Index, Env: assigned(m.env), Confirmed: m.confirmed, Report: m.report, Trials: m.trials,
 	}
 	if known := c.confirmations[text]; known.Failures > 0 && m.report == "" {
 		found.Confirmed, found.Report = known.Failures == known.Attempts, known.Report

@@ -118,8 +118,18 @@ func changedFiles(operations []Operation) map[string]bool {
 	return changed
 }
 
+// Matters says which operations of some recordings can be points: those that
+// are one by what any of them changes.
+func (r Rules) Matters(recordings []Recording) func(*Operation) bool {
+	changed := map[string]bool{}
+	for i := range recordings {
+		maps.Copy(changed, changedFiles(recordings[i].Operations))
+	}
+	return func(o *Operation) bool { return r.skips(o, changed) == "" }
+}
+
 // skips says why an operation is no point; "" when it is one.
-func (p *Plan) skips(o *Operation, changed map[string]bool) string {
+func (p *Rules) skips(o *Operation, changed map[string]bool) string {
 	switch {
 	case o.isAMQP():
 		return ""
@@ -133,7 +143,7 @@ func (p *Plan) skips(o *Operation, changed map[string]bool) string {
 	return ""
 }
 
-func (p *Plan) collects(file string) bool {
+func (p *Rules) collects(file string) bool {
 	return slices.ContainsFunc(p.Collected, func(glob string) bool { return doublestar.MatchUnvalidated(glob, file) })
 }
 

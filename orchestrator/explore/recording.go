@@ -66,9 +66,14 @@ type Divergence struct {
 
 // Merge compares recordings. It gives the operations of the first, marked
 // where they diverge, and without what is not the same in all: the sum of
-// bytes that change, the size of a frame that does.
-func Merge(recordings []Recording) (Recording, Divergence) {
+// bytes that change, the size of a frame that does. Operations that matters
+// says no of, since they can be no points, may differ as they like; nil: all
+// matter.
+func Merge(recordings []Recording, matters func(*Operation) bool) (Recording, Divergence) {
 	found := Divergence{Recordings: len(recordings)}
+	if matters == nil {
+		matters = func(*Operation) bool { return true }
+	}
 	if len(recordings) == 0 {
 		return Recording{}, found
 	}
@@ -80,6 +85,9 @@ func Merge(recordings []Recording) (Recording, Divergence) {
 	carries := map[int]bool{} // other bytes each time
 	extra := map[string]bool{}
 	differ := func(i int, format string, values ...any) {
+		if !matters(&merged[i]) {
+			return
+		}
 		if !merged[i].Divergent {
 			merged[i].Divergent = true
 			found.Differ++
@@ -94,7 +102,9 @@ func Merge(recordings []Recording) (Recording, Divergence) {
 			other := &recording.Operations[at]
 			i, there := known[other.key()]
 			if !there {
-				extra[other.key()] = true
+				if matters(other) {
+					extra[other.key()] = true
+				}
 				continue
 			}
 			seen[i] = true

@@ -68,7 +68,7 @@ func TestMerge(t *testing.T) {
 	again.Operations[3].Pending = 3
 	third := recordingOf(write("/a", 0, 10, "z"), write("/a", 10, 10, "y"), amqp("publish", "q", 80), fsync("/a"), write("/b", 0, 1, ""), fsync("/b"))
 	third.Operations[3].Pending = 5
-	merged, found := Merge([]Recording{first, again, third})
+	merged, found := Merge([]Recording{first, again, third}, nil)
 	want := Divergence{
 		Recordings: 3, Differ: 2, Extra: 1, Bytes: 1,
 		First: "write 2 of /a (10 bytes at byte 10); in recording 2, write 2 of /a (12 bytes at byte 10)",
@@ -90,8 +90,22 @@ func TestMerge(t *testing.T) {
 	if !strings.Contains(found.String(), "2 operations differ between 3 recordings, 1 more are in some of them only") {
 		t.Error(found)
 	}
-	if merged, found := Merge([]Recording{first, first}); found != (Divergence{Recordings: 2}) || found.String() != "" || len(merged.Operations) != 5 {
+	if merged, found := Merge([]Recording{first, first}, nil); found != (Divergence{Recordings: 2}) || found.String() != "" || len(merged.Operations) != 5 {
 		t.Errorf("two equal recordings: %+v, %+v", merged, found)
+	}
+}
+
+func TestWhatIsNoPointMayDiffer(t *testing.T) {
+	first := recordingOf(read("/proc/25/cgroup", 0, 9), read("/etc/hosts", 0, 9), read("/out/a", 0, 9), read("/data/a", 0, 9), write("/data/a", 0, 1, ""))
+	again := recordingOf(read("/proc/26/cgroup", 0, 9), read("/etc/hosts", 0, 8), read("/out/a", 0, 9), read("/data/a", 0, 9), write("/data/a", 0, 1, ""))
+	both := []Recording{first, again}
+	rules := Rules{Collected: []string{"/out/*"}}
+	if _, found := Merge(both, rules.Matters(both)); found.String() != "" {
+		t.Error(found)
+	}
+	again.Operations[2].Size, again.Operations[3].Size = 1, 1
+	if merged, found := Merge(both, rules.Matters(both)); found.Differ != 2 || !merged.Operations[2].Divergent || !merged.Operations[3].Divergent {
+		t.Errorf("%+v", found)
 	}
 }
 

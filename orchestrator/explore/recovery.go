@@ -142,7 +142,7 @@ func (c *Campaign) recordRecoveries(ctx context.Context, items []Item) error {
 		if item.Number > 0 || len(recordings[text]) < c.Recordings {
 			continue
 		}
-		merged, divergence := Merge(recordings[text])
+		merged, divergence := Merge(recordings[text], c.matters(recordings[text]))
 		recovery := &Recovery{First: text, Steps: item.Steps, Recording: merged, Divergence: divergence}
 		if _, err := c.journal.Add(Entry{Recovery: recovery}); err != nil {
 			return err

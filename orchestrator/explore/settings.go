@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"time"
 
 	"github.com/killpoint/killpoint/orchestrator/report"
 	"github.com/killpoint/killpoint/orchestrator/scenario"
@@ -42,6 +43,7 @@ type Settings struct {
 // saved is the file of a campaign that is written before any point is run.
 type saved struct {
 	Version   int        `json:"version"`
+	Started   time.Time  `json:"started"`
 	Settings  Settings   `json:"settings"`
 	Images    imageIDs   `json:"images,omitempty"`
 	Engine    string     `json:"engine,omitempty"`
@@ -62,8 +64,6 @@ const (
 	planFile     = "plan.json"
 	journalFile  = "journal.jsonl"
 	outcomesFile = "outcomes.txt"
-	// CampaignFile is the document that report renders.
-	CampaignFile = "campaign.json"
 	runsFolder   = "runs"
 )
 

@@ -287,12 +287,13 @@ func missed(h *history.History, fault int) string {
 // parting says at which operation a run leaves the recording; "" when it does
 // not, as far as it goes.
 func (t *Trials) parting(recording Recording) string {
-	for i := range recording.Operations {
-		is := &recording.Operations[i]
-		if i == len(t.Recording.Operations) {
+	recorded, now := ofFiles(t.Recording.Operations), ofFiles(recording.Operations)
+	for i := range now {
+		is := &now[i]
+		if i == len(recorded) {
 			return fmt.Sprintf("; the run leaves the recording at operation %d, which was %s: recorded were %d", is.Index, is, i)
 		}
-		was := &t.Recording.Operations[i]
+		was := &recorded[i]
 		if is.Incarnation != was.Incarnation {
 			return "" // a crash came, and its recovery is not in this recording
 		}
@@ -301,6 +302,12 @@ func (t *Trials) parting(recording Recording) string {
 		}
 	}
 	return ""
+}
+
+// ofFiles leaves out what a program asks the kernel, whose names and times are
+// other ones in each life.
+func ofFiles(operations []Operation) []Operation {
+	return slices.DeleteFunc(slices.Clone(operations), func(o Operation) bool { return !o.isAMQP() && isDevice(o.Path) })
 }
 
 // alike is agree for two operations of which nothing is changed.

@@ -14,8 +14,8 @@ type Sequence []Point
 // sequenceLimit bounds a sequence, as faults bound a scenario.
 const sequenceLimit = 100
 
-// then stands between the texts of two points.
-const then = ":then:"
+// Then stands between the texts of two points of a sequence.
+const Then = ":then:"
 
 // String gives the sequence in its text form, which ParseSequence reads and
 // which a shell takes as one word without quotes:
@@ -26,7 +26,7 @@ func (s Sequence) String() string {
 	for i, point := range s {
 		texts[i] = point.String()
 	}
-	return strings.Join(texts, then)
+	return strings.Join(texts, Then)
 }
 
 // ParseSequence reads what Sequence.String wrote: one crash point, or several.
@@ -66,8 +66,8 @@ func cutPoint(text string) (point, rest string, found bool) {
 	}
 	// Behind the last of them stands what only some points have, or then.
 	behind := at - 1
-	if next := strings.Index(text[behind:], then); next >= 0 {
-		return text[:behind+next], text[behind+next+len(then):], true
+	if next := strings.Index(text[behind:], Then); next >= 0 {
+		return text[:behind+next], text[behind+next+len(Then):], true
 	}
 	return text, "", false
 }

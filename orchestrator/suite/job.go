@@ -10,6 +10,8 @@ type Job struct {
 	// Folder is where the run is saved, whatever its outcome; empty: in the
 	// suite's folder, below its name.
 	Folder string
+	// Replay is the command that runs it again; empty: that of the scenario.
+	Replay string
 }
 
 // Jobs repeats the scenarios, all of them once before any of them again, so

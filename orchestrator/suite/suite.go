@@ -154,6 +154,9 @@ func (s *Suite) One(ctx context.Context, next Job) report.Result {
 		}
 	}
 	result := report.NewResult(next.Scenario, h, verdict)
+	if next.Replay != "" {
+		result.Replay = next.Replay
+	}
 	result.Replay = withFlags(result.Replay, s.ReplayFlags)
 	if err := s.Folder.save(next, h, &result); err != nil {
 		result.Outcome = report.Broken

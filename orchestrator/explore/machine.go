@@ -1,0 +1,172 @@
+package explore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/killpoint/killpoint/orchestrator/engine"
+	"github.com/killpoint/killpoint/orchestrator/history"
+	"github.com/killpoint/killpoint/orchestrator/run"
+	"github.com/killpoint/killpoint/orchestrator/scenario"
+	"github.com/killpoint/killpoint/orchestrator/suite"
+	"github.com/killpoint/killpoint/orchestrator/system"
+)
+
+// Way is how the crashes of trials are done.
+type Way string
+
+// The ways, the fastest first.
+const (
+	// KillProcess ends and starts the programs in containers that stay.
+	KillProcess Way = "process"
+	// KillContainer gives the target a container for each trial, which the
+	// engine kills; the other services stay and start in place.
+	KillContainer Way = "container"
+	// Fresh gives all services containers of their own in each trial.
+	Fresh Way = "fresh"
+)
+
+// Ways is every way, as --kill takes them.
+var Ways = []Way{KillProcess, KillContainer, Fresh}
+
+// Lane says what a runner is for.
+type Lane struct {
+	suite.Loaded
+	Target string
+	Model  Model
+	Way    Way
+}
+
+// Machine opens runners on the engine of this machine.
+type Machine struct{ orchestrator *run.Orchestrator }
+
+// OpenMachine connects to the engine.
+func OpenMachine(ctx context.Context, options run.Options) (*Machine, error) {
+	connected, err := engine.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	options.Engine = connected
+	orchestrator, err := run.New(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return &Machine{orchestrator}, nil
+}
+
+// Swept names what was removed of earlier, dead orchestrators.
+func (m *Machine) Swept() []string { return m.orchestrator.Swept() }
+
+// Close removes what the runners shared. They are closed.
+func (m *Machine) Close(ctx context.Context) error { return m.orchestrator.Close(ctx) }
+
+// Open makes a runner.
+func (m *Machine) Open(ctx context.Context, lane Lane) (Runner, error) {
+	recording := &run.Recording{Service: lane.Target, PowerLoss: lane.Model == PowerLoss}
+	if lane.Way == Fresh {
+		return &freshRunner{m.orchestrator, lane.System, recording}, nil
+	}
+	made := &bedRunner{recording: recording, make: func(ctx context.Context) (bed, error) {
+		return m.orchestrator.NewBed(ctx, lane.Scenario, lane.System, run.BedOptions{Target: lane.Target, KillContainer: lane.Way == KillContainer})
+	}}
+	return made, made.open(ctx)
+}
+
+// freshRunner gives each trial containers of its own.
+type freshRunner struct {
+	orchestrator *run.Orchestrator
+	system       *system.System
+	recording    *run.Recording
+}
+
+func (r *freshRunner) Trial(ctx context.Context, sc *scenario.Scenario, record bool) *history.History {
+	recording := r.recording
+	if !record {
+		recording = nil
+	}
+	return r.orchestrator.Record(ctx, sc, r.system, recording)
+}
+
+func (r *freshRunner) Close(context.Context) error { return nil }
+
+// bed is run.Bed, or a fake in tests.
+type bed interface {
+	Trial(context.Context, *scenario.Scenario, *run.Recording) *history.History
+	Err() error
+	Close(context.Context) error
+}
+
+// bedRunner runs trials on a bed. One that broke is replaced: a container that
+// somebody removed, or an engine that was restarted, must not end a campaign
+// of hours.
+type bedRunner struct {
+	make      func(context.Context) (bed, error)
+	recording *run.Recording
+	bed       bed
+}
+
+func (r *bedRunner) open(ctx context.Context) error {
+	made, err := r.make(ctx)
+	if err == nil {
+		r.bed = made
+	}
+	return err
+}
+
+func (r *bedRunner) Trial(ctx context.Context, sc *scenario.Scenario, record bool) *history.History {
+	if r.bed != nil && r.bed.Err() != nil {
+		if err := r.Close(ctx); err != nil {
+			return troubled(fmt.Errorf("remove the containers of a lane that broke: %w", err))
+		}
+	}
+	if r.bed == nil {
+		if err := r.open(ctx); err != nil {
+			return troubled(fmt.Errorf("replace the containers of a lane that broke: %w", err))
+		}
+	}
+	recording := r.recording
+	if !record {
+		recording = nil
+	}
+	return r.bed.Trial(ctx, sc, recording)
+}
+
+func (r *bedRunner) Close(ctx context.Context) error {
+	if r.bed == nil {
+		return nil
+	}
+	closing := r.bed
+	r.bed = nil
+	return closing.Close(ctx)
+}
+
+// troubled is the history of a trial that could not begin.
+func troubled(err error) *history.History {
+	return &history.History{Events: []history.Event{{Kind: history.Trouble, Text: err.Error()}}}
+}
+
+// OpenLanes opens so many runners of a kind, side by side.
+func OpenLanes(ctx context.Context, count int, open func(context.Context) (Runner, error)) ([]Runner, error) {
+	runners := make([]Runner, count)
+	failed := make([]error, count)
+	done := make(chan int)
+	for i := range count {
+		go func() {
+			defer func() { done <- i }()
+			runners[i], failed[i] = open(ctx)
+		}()
+	}
+	for range count {
+		<-done
+	}
+	if err := errors.Join(failed...); err != nil {
+		for i, runner := range runners {
+			if failed[i] == nil {
+				err = errors.Join(err, runner.Close(ctx))
+			}
+		}
+		return nil, err
+	}
+	return runners, nil
+}
