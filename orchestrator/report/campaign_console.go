@@ -116,7 +116,6 @@ func (s Style) pointCounts(totals PointTotals) string {
 	add(totals.Inconclusive, Inconclusive, "inconclusive", true)
 	add(totals.Broken, Broken, "broken", false)
 	add(totals.NotRun, NotRun, "not run", false)
-	add(totals.Diverged, NotRun, "diverged", false)
 	add(totals.Diverged, NotRun, "diverged as they may", false)
 	return strings.Join(parts, ", ")
 }
