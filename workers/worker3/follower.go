@@ -34,49 +34,50 @@ func fingerprintOf(line []byte) fingerprint {
 // follower reads a partition file as it grows, each byte once, and starts again
 // when what it has read is no longer there.
 type follower struct {
-	path    string
-	file    *os.File
-	offset  int64  // behind the last whole line that was read
-	tail    []byte // what stood before offset, at most tailBytes
-	lines   *index
-	buffer  []byte
-	scratch [tailBytes]byte // what stands before offset now
+	path   string
+	file   *os.File
+	offset int64  // behind the last whole line that was read
+	tail   []byte // what stood before offset, at most tailBytes
+	lines  *index
+	lost   []*block // had a place when the file was read before
+	buffer *[]byte  // that all followers of a verifier share
 }
 
-func newFollower(path string) *follower { return &follower{path: path, lines: newIndex()} }
+func newFollower(path string, buffer *[]byte) *follower {
+	return &follower{path: path, lines: newIndex(), buffer: buffer}
+}
 
 // follow reads what is new. It says whether it had to start again, because the
-// file was cut or replaced; every line then counts as old and without owner,
-// and before is how far it had read.
+// file was cut or replaced; no line then has an owner, and before is how far it
+// had read.
 func (f *follower) follow() (again bool, before int64, err error) {
 	before = f.offset
-	still, err := f.still()
-	if err != nil {
-		return false, before, fmt.Errorf("follow %s: %w", f.path, err)
+	size, still, err := f.open()
+	if err == nil && still {
+		still, err = f.read(size)
 	}
-	if !still {
+	if err == nil && !still {
 		f.forget()
-	}
-	if f.file != nil {
-		if err := f.read(); err != nil {
-			return !still, before, fmt.Errorf("follow %s: %w", f.path, err)
+		if size, still, err = f.open(); err == nil && still {
+			_, err = f.read(size)
 		}
+		again = true
 	}
-	if !still {
-		f.lines.fresh = f.lines.end()
+	if err != nil {
+		err = fmt.Errorf("follow %s: %w", f.path, err)
 	}
-	return !still, before, nil
+	return again, before, err
 }
 
 // reread starts again although nothing speaks for it.
 func (f *follower) reread() error {
 	f.forget()
 	_, _, err := f.follow()
-	f.lines.fresh = f.lines.end()
 	return err
 }
 
 func (f *follower) forget() {
+	f.lost = append(f.lost, f.lines.placed...)
 	f.offset, f.tail, f.lines = 0, nil, newIndex()
 }
 
@@ -87,72 +88,78 @@ func (f *follower) close() {
 	}
 }
 
-// still says whether what was read is still there, and opens the file.
-func (f *follower) still() (bool, error) {
+// open opens the file that has the name now, and gives its size. It says
+// whether that can still be the one that was read.
+func (f *follower) open() (size int64, still bool, err error) {
 	there, err := os.Stat(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		f.close()
-		return f.offset == 0, nil
+		return 0, f.offset == 0, nil
 	}
 	if err != nil {
-		return false, err
+		return 0, false, err
 	}
 	if f.file != nil {
 		opened, err := f.file.Stat()
 		if err != nil {
-			return false, err
+			return 0, false, err
 		}
-		if !os.SameFile(there, opened) {
-			f.close()
+		if os.SameFile(there, opened) {
+			return there.Size(), there.Size() >= f.offset, nil
 		}
+		f.close()
 	}
-	if f.file == nil {
-		if f.file, err = os.Open(f.path); err != nil {
-			return false, err
-		}
-		return f.offset == 0, nil
+	if f.file, err = os.Open(f.path); err != nil {
+		return 0, false, err
 	}
-	now := f.scratch[:len(f.tail)]
-	if _, err := f.file.ReadAt(now, f.offset-int64(len(now))); errors.Is(err, io.EOF) {
-		return false, nil // shorter than it was
-	} else if err != nil {
-		return false, err
-	}
-	return bytes.Equal(now, f.tail), nil
+	return there.Size(), f.offset == 0, nil
 }
 
-// read takes whole lines in until the end of the file.
-func (f *follower) read() error {
-	if f.buffer == nil {
-		f.buffer = make([]byte, readBytes)
-	}
-	for {
-		n, err := f.file.ReadAt(f.buffer, f.offset)
+// read takes whole lines in, up to the size, unless what was read last is not
+// there any more. One call reads both, so that they belong together.
+func (f *follower) read(size int64) (still bool, err error) {
+	old := len(f.tail)
+	for from := f.offset - int64(old); from < size; from = f.offset {
+		buffer := *f.buffer
+		buffer = buffer[:min(int64(len(buffer)), size-from)]
+		n, err := f.file.ReadAt(buffer, from)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return err
+			return true, err
 		}
-		whole := bytes.LastIndexByte(f.buffer[:n], '\n') + 1
-		f.take(f.buffer[:whole])
-		switch {
-		case err != nil: // the end
-			return nil
-		case whole == 0: // a line longer than the buffer
-			f.buffer = make([]byte, 2*len(f.buffer))
+		if n < old || !bytes.Equal(buffer[:old], f.tail[:old]) {
+			return false, nil
 		}
+		fresh := buffer[old:n]
+		whole := bytes.LastIndexByte(fresh, '\n') + 1
+		if err := f.take(fresh[:whole]); err != nil {
+			return true, err
+		}
+		if n < len(buffer) || from+int64(n) == size {
+			return true, nil
+		}
+		if whole == 0 { // a line longer than the buffer
+			*f.buffer = make([]byte, 2*len(*f.buffer))
+		}
+		old = 0
 	}
+	return true, nil
 }
 
-func (f *follower) take(lines []byte) {
+func (f *follower) take(lines []byte) error {
 	f.offset += int64(len(lines))
 	f.tail = append(f.tail, lines[max(0, len(lines)-tailBytes):]...)
 	f.tail = f.tail[max(0, len(f.tail)-tailBytes):]
 	for len(lines) > 0 {
 		var line []byte
 		line, lines, _ = bytes.Cut(lines, []byte{'\n'})
-		if f.lines.end() == 0 && string(line) == chunk.Header {
+		if f.lines.end == maxLines {
+			return fmt.Errorf("it has more than %d lines", int64(maxLines))
+		}
+		if f.lines.end == 0 && string(line) == chunk.Header {
 			f.lines.add(0)
 			continue
 		}
 		f.lines.add(fingerprintOf(line))
 	}
+	return nil
 }

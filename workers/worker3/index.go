@@ -1,123 +1,265 @@
 package worker3
 
-import "slices"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
-// fingerprint stands for one line; 0 stands for a line that is not looked for
-// any more. Two lines with one fingerprint are taken for equal: it has 64 bits
-// and a seed of its own in each process.
+// fingerprint stands for one line; 0 stands for a line that is not looked for:
+// it has an owner, or it is the header. Two lines with one fingerprint are
+// taken for equal: it has 64 bits and a seed of its own in each process.
 type fingerprint uint64
 
-// index finds blocks of lines in a file. It holds what no chunk has been found
-// to own yet, so that each line counts for one chunk only, and it forgets lines
-// that have an owner.
-type index struct {
-	first int64         // number of lines[0] in the file, from 0
-	lines []fingerprint // in the file's order
-	owned int           // how many of the first lines are 0
-	where map[fingerprint][]int64
-
-	// fresh is the first line that was appended before this process's eyes.
-	// Who owns the lines before it may have been found by an earlier life.
-	fresh int64
-	// reached is the last place at which a block was owned.
-	reached int64
-	// passed is the line up to which leftovers were looked at.
-	passed int64
+// block is a chunk's lines of one partition, which stand together.
+type block struct {
+	id        string // of the chunk
+	partition int
+	file      *follower
+	lines     []fingerprint
+	at        int64 // of those that have a place: the number of its first line
+	forgotten bool  // it keeps its lines, but is not moved any more
 }
 
-func newIndex() *index { return &index{where: map[fingerprint][]int64{}} }
+// index finds blocks of lines in a file. Each line counts for one block only.
+//
+// Of ten million lines without an owner it takes 200 MB: for each, the
+// fingerprint, the line before it in its chain, and a share of the chains'
+// ends. Lines with an owner take next to nothing.
+type index struct {
+	end      int64      // the number that the next line gets
+	segments []*segment // of the file's lines, in order; nil where all have an owner
+	free     int        // how many lines have no owner
+	// last has the line that was added last to each chain. The lines of one
+	// fingerprint are in one chain, the newest first unless some were released.
+	last []link
+	// placed are the blocks that may be moved, by their place.
+	placed []*block
+}
 
-// end is the number that the next line gets.
-func (x *index) end() int64 { return x.first + int64(len(x.lines)) }
+// link is the number of a line, from 1; 0 ends a chain.
+type link uint32
+
+// maxLines is how many lines of one file can be told apart.
+const maxLines = 1<<32 - 2
+
+const segmentLines = 512
+
+// segment is some lines of a file.
+type segment struct {
+	free   int
+	lines  [segmentLines]fingerprint
+	before [segmentLines]link
+}
+
+func newIndex() *index { return &index{last: make([]link, 16)} }
 
 // add appends a line. The zero fingerprint is for a line that nobody owns, the
 // header.
 func (x *index) add(line fingerprint) {
+	number := x.end
+	x.end++
+	if number > 0 && number%segmentLines == 0 {
+		x.dropSegment(number - 1)
+	}
 	if line != 0 {
-		x.where[line] = append(x.where[line], x.end())
+		x.release(number, line)
 	}
-	x.lines = append(x.lines, line)
 }
 
-// find gives the number of the line at which the block begins: the first place
-// among the fresh lines, else the first one of all. Fresh lines come first so
-// that older ones, whose owners are not known, are left over rather than newer
-// ones.
-func (x *index) find(block []fingerprint) (at int64, found bool) {
-	candidates := x.where[block[0]]
-	firstFresh, _ := slices.BinarySearch(candidates, x.fresh)
-	for _, at := range candidates[firstFresh:] {
-		if x.holds(at, block) {
-			return at, true
+func (x *index) segment(number int64) (*segment, int64) {
+	return x.segments[number/segmentLines], number % segmentLines
+}
+
+// dropSegment gives the memory of a line's segment back when all of its lines
+// are there and have an owner.
+func (x *index) dropSegment(number int64) {
+	which := number / segmentLines
+	if which < int64(len(x.segments)) && which < x.end/segmentLines && x.segments[which] != nil && x.segments[which].free == 0 {
+		x.segments[which] = nil
+	}
+}
+
+// release makes a line one without an owner.
+func (x *index) release(number int64, line fingerprint) {
+	for int64(len(x.segments)) <= number/segmentLines {
+		x.segments = append(x.segments, nil)
+	}
+	if x.segments[number/segmentLines] == nil {
+		x.segments[number/segmentLines] = new(segment)
+	}
+	s, i := x.segment(number)
+	s.lines[i] = line
+	s.free++
+	x.free++
+	if x.free > len(x.last) {
+		x.rechain()
+		return
+	}
+	x.chain(number, s, i)
+}
+
+func (x *index) chain(number int64, s *segment, i int64) {
+	end := x.chainOf(s.lines[i])
+	s.before[i] = *end
+	*end = link(number + 1)
+}
+
+func (x *index) chainOf(line fingerprint) *link {
+	return &x.last[line&fingerprint(len(x.last)-1)]
+}
+
+// rechain makes twice as many chains, so that they stay short.
+func (x *index) rechain() {
+	x.last = make([]link, 2*len(x.last))
+	for which, s := range x.segments {
+		if s == nil {
+			continue
+		}
+		for i, line := range s.lines {
+			if line != 0 {
+				x.chain(int64(which*segmentLines+i), s, int64(i))
+			}
 		}
 	}
-	for _, at := range candidates[:firstFresh] {
-		if x.holds(at, block) {
-			return at, true
-		}
-	}
-	return 0, false
 }
 
-// holds says whether the block stands at line at and has no owner.
-func (x *index) holds(at int64, block []fingerprint) bool {
-	from := at - x.first
-	return from >= 0 && from+int64(len(block)) <= int64(len(x.lines)) &&
-		slices.Equal(x.lines[from:from+int64(len(block))], block)
+// own takes a line out of its chain.
+func (x *index) own(number int64) {
+	s, i := x.segment(number)
+	at := x.chainOf(s.lines[i])
+	for *at != link(number+1) {
+		other, j := x.segment(int64(*at) - 1)
+		at = &other.before[j]
+	}
+	*at = s.before[i]
+	s.lines[i] = 0
+	s.free--
+	x.free--
+	x.dropSegment(number)
 }
 
-// own takes count lines out of the index.
-func (x *index) own(at int64, count int) {
-	for number := at; number < at+int64(count); number++ {
-		line := x.lines[number-x.first]
-		others := x.where[line]
-		if position, there := slices.BinarySearch(others, number); there {
-			others = slices.Delete(others, position, position+1)
-		}
-		if len(others) == 0 {
-			delete(x.where, line)
-		} else {
-			x.where[line] = others
-		}
-		x.lines[number-x.first] = 0
-	}
-	x.forget()
-}
-
-// forget gives the memory of the first lines back once they are the larger part.
-func (x *index) forget() {
-	for x.owned < len(x.lines) && x.lines[x.owned] == 0 {
-		x.owned++
-	}
-	if x.owned > len(x.lines)/2 {
-		x.lines = append([]fingerprint(nil), x.lines[x.owned:]...)
-		x.first += int64(x.owned)
-		x.owned = 0
-	}
-}
-
-// leftovers gives the fresh lines without an owner between the last call's
-// line and this one, and takes note that they were looked at. Chunks are
-// forwarded in the order in which they are written, so no chunk that is still
-// to come should own one of them.
-func (x *index) leftovers(before int64) []int64 {
-	var numbers []int64
-	for number := max(x.passed, x.fresh, x.first); number < before; number++ {
-		if x.lines[number-x.first] != 0 {
-			numbers = append(numbers, number)
-		}
-	}
-	x.passed = max(x.passed, before)
-	return numbers
-}
-
-// at gives a line, 0 when it has an owner.
-func (x *index) at(number int64) fingerprint {
-	if number < x.first || number >= x.end() {
+// freeLine gives a line, 0 when it has an owner.
+func (x *index) freeLine(number int64) fingerprint {
+	if number < 0 || number >= int64(len(x.segments))*segmentLines {
 		return 0
 	}
-	return x.lines[number-x.first]
+	s, i := x.segment(number)
+	if s == nil {
+		return 0
+	}
+	return s.lines[i]
+}
+
+// line gives a line, 0 when its owner is not one of those placed.
+func (x *index) line(number int64) fingerprint {
+	if free := x.freeLine(number); free != 0 {
+		return free
+	}
+	if owner := x.owner(number); owner != nil {
+		return owner.lines[number-owner.at]
+	}
+	return 0
+}
+
+// owner is the placed block that has a line; nil when there is none.
+func (x *index) owner(number int64) *block {
+	i, _ := slices.BinarySearchFunc(x.placed, number+1, byPlace)
+	if i == 0 {
+		return nil
+	}
+	if b := x.placed[i-1]; number < b.at+int64(len(b.lines)) {
+		return b
+	}
+	return nil
+}
+
+func byPlace(b *block, number int64) int { return cmp.Compare(b.at, number) }
+
+// alike gives the lines without an owner that are like this one, the newest
+// first as a rule.
+func (x *index) alike(line fingerprint) func(yield func(int64) bool) {
+	return func(yield func(int64) bool) {
+		for at := *x.chainOf(line); at != 0; {
+			s, i := x.segment(int64(at) - 1)
+			if s.lines[i] == line && !yield(int64(at)-1) {
+				return
+			}
+			at = s.before[i]
+		}
+	}
+}
+
+// choices bounds how many more places are looked at when one was found.
+const choices = 64
+
+// find gives the number of a line at which the block begins and has no owner.
+// It prefers the newest place that follows on lines that have an owner: where
+// chunks come in the file's order, that is where the writer put it, and
+// where they do not, it leaves the gap alone that an older one will fill.
+func (x *index) find(lines []fingerprint) (at int64, found bool) {
+	looked := 0
+	for number := range x.alike(lines[0]) {
+		if looked++; found && looked > choices {
+			break
+		}
+		if !x.holds(number, lines) {
+			continue
+		}
+		if x.freeLine(number-1) == 0 {
+			return number, true
+		}
+		if !found {
+			at, found, looked = number, true, 0
+		}
+	}
+	return at, found
+}
+
+// holds says whether the lines stand at line at and have no owner.
+func (x *index) holds(at int64, lines []fingerprint) bool {
+	for i, line := range lines {
+		if x.freeLine(at+int64(i)) != line {
+			return false
+		}
+	}
+	return true
 }
 
 // count says how many lines like this one have no owner.
-func (x *index) count(line fingerprint) int { return len(x.where[line]) }
+func (x *index) count(line fingerprint) int {
+	n := 0
+	for range x.alike(line) {
+		n++
+	}
+	return n
+}
+
+// place makes the block the owner of its lines at line at.
+func (x *index) place(b *block, at int64) {
+	if !x.holds(at, b.lines) {
+		panic(fmt.Sprintf("block of %d lines placed at line %d, where it does not stand or which has an owner", len(b.lines), at+1))
+	}
+	for i := range b.lines {
+		x.own(at + int64(i))
+	}
+	b.at = at
+	if !b.forgotten {
+		i, _ := slices.BinarySearchFunc(x.placed, at, byPlace)
+		x.placed = slices.Insert(x.placed, i, b)
+	}
+}
+
+// displace takes a block's lines away from it.
+func (x *index) displace(b *block) {
+	i, _ := slices.BinarySearchFunc(x.placed, b.at, byPlace)
+	x.placed = slices.Delete(x.placed, i, i+1)
+	for i, line := range b.lines {
+		x.release(b.at+int64(i), line)
+	}
+}
+
+// forget leaves the lines of forgotten blocks to them for good.
+func (x *index) forget() {
+	x.placed = slices.DeleteFunc(x.placed, func(b *block) bool { return b.forgotten })
+}
