@@ -305,6 +305,94 @@ func TestWindow(t *testing.T) {
 	worker2.wait(12, "Completed processing chunk")
 }
 
+// Fed one by one, each chunk is sent when the one before was judged, and a death
+// of any worker neither loses the word nor waits for it for ever. Second
+// deliveries and malformed messages do not stop the feed either.
+func TestFeedOne(t *testing.T) {
+	p := newPipeline(t, shared, map[string]string{
+		"FEED": "one", "MAX_GROUP": "1", "NUM_CHUNKS": "60", "DUPLICATE_EVERY": "4", "MALFORMED": "4",
+	})
+	runner := p.start("test-runner")
+	runner.wait(1, "Sent chunk")
+	worker2, worker3 := p.start("worker-2"), p.start("worker-3")
+	for killed := range 4 {
+		worker3.wait(3, "SUCCESS [")
+		if killed%2 == 0 {
+			worker3.kill()
+			worker3 = p.start("worker-3")
+		} else {
+			worker2.kill()
+			worker2 = p.start("worker-2")
+		}
+	}
+	runner.exit(0)
+	if s := p.sent(); len(s.rows) != 60 || len(s.confirmed) != 60 || !s.done {
+		t.Errorf("%d chunks, %d confirmed, done = %v", len(s.rows), len(s.confirmed), s.done)
+	}
+	if runner.count("Sent chunk") != 75 {
+		t.Errorf("the runner says of %d chunks that they were sent, want 60 and 15 again", runner.count("Sent chunk"))
+	}
+	if n := worker3.count("FAILURE"); n > 0 {
+		t.Errorf("%d failures", n)
+	}
+	p.expectRows(5)
+}
+
+// Nothing is sent while the chunk before was not judged.
+func TestFeedOneWaits(t *testing.T) {
+	p := newPipeline(t, shared, map[string]string{"FEED": "one", "NUM_CHUNKS": "3"})
+	worker2 := p.start("worker-2")
+	runner := p.start("test-runner")
+	worker2.wait(1, "Completed processing chunk")
+	channel := shared.channel(t)
+	say := func(id string) {
+		if err := channel.Publish("", p.env["QUEUE_3_DONE"], false, false, amqp.Publishing{MessageId: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := shared.drain(t, p.env["QUEUE_2_3"])[0].MessageId
+	say("another")
+	for watched := time.Now(); time.Since(watched) < 200*time.Millisecond; {
+		if n := len(p.sent().rows); n != 1 {
+			t.Fatalf("%d chunks are sent, and none was judged", n)
+		}
+	}
+	say(first)
+	worker2.wait(2, "Completed processing chunk")
+	say(first) // once more, as after a death
+	second := shared.drain(t, p.env["QUEUE_2_3"])[0].MessageId
+	say(second)
+	worker2.wait(3, "Completed processing chunk")
+	say(shared.drain(t, p.env["QUEUE_2_3"])[0].MessageId)
+	runner.exit(0)
+}
+
+// A connection that is lost while a chunk is waited for has it sent again, and
+// recorded as confirmed once.
+func TestFeedOneIsConnectedAgain(t *testing.T) {
+	p := newPipeline(t, shared, map[string]string{"FEED": "one", "NUM_CHUNKS": "4"})
+	runner := p.start("test-runner")
+	runner.wait(1, "Sent chunk")
+	if _, err := shared.channel(t).QueueDelete(p.env["QUEUE_3_DONE"], false, false, false); err != nil {
+		t.Fatal(err)
+	}
+	runner.wait(1, "queue "+p.env["QUEUE_3_DONE"]+" was deleted")
+	runner.wait(2, "Connected to")
+	p.start("worker-2")
+	p.start("worker-3")
+	runner.exit(0)
+	s := p.sent()
+	if len(s.rows) != 4 || s.again != 1 || runner.count("Sent chunk") != 4 || runner.count("Sent 4 chunks, 40 rows") != 1 {
+		t.Errorf("%d chunks, %d again, %d told", len(s.rows), s.again, runner.count("Sent chunk"))
+	}
+	for id, n := range s.confirmed {
+		if n != 1 {
+			t.Errorf("%s is confirmed %d times", id, n)
+		}
+	}
+	p.expectRows(5)
+}
+
 // Stopped before it is done, the test-runner says so.
 func TestTestRunnerIsStopped(t *testing.T) {
 	p := newPipeline(t, shared, map[string]string{"NUM_CHUNKS": "1000", "RATE": "50"})

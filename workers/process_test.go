@@ -56,6 +56,7 @@ func newPipeline(t *testing.T, b *broker, env map[string]string) *pipeline {
 		"RABBITMQ_URL": b.url(), "DATA_DIR": dir, "SENT_FILE": filepath.Join(dir, "sent.jsonl"), "SEED": "1",
 		"WINDOW":    "1000", // so that a sender without a consumer comes to its end
 		"QUEUE_0_1": t.Name() + "-0-1", "QUEUE_1_2": t.Name() + "-1-2", "QUEUE_2_3": t.Name() + "-2-3",
+		"QUEUE_3_DONE": t.Name() + "-3-done",
 	}}
 	for name, value := range env {
 		p.env[name] = value
@@ -66,7 +67,7 @@ func newPipeline(t *testing.T, b *broker, env map[string]string) *pipeline {
 
 func (p *pipeline) deleteQueues() {
 	channel := p.broker.channel(p.T)
-	for _, queue := range []string{"QUEUE_0_1", "QUEUE_1_2", "QUEUE_2_3"} {
+	for _, queue := range []string{"QUEUE_0_1", "QUEUE_1_2", "QUEUE_2_3", "QUEUE_3_DONE"} {
 		for _, suffix := range []string{"", ".rejected"} {
 			if _, err := channel.QueueDelete(p.env[queue]+suffix, false, false, false); err != nil {
 				p.Errorf("delete queue: %v", err)

@@ -38,13 +38,13 @@ func TestBadSettings(t *testing.T) {
 	environment := map[string]string{
 		"RABBITMQ_URL": "localhost:5672", "NUM_PARTITIONS": "1001", "MAX_GROUP": "0", "QUEUE_DURABLE": "1",
 		"DURABILITY": "some", "JOURNAL_BYTES": "1023", "VERIFY_TIMEOUT": "soon", "NUM_CHUNKS": "-1", "RATE": "-2", "WINDOW": "0",
-		"ENTRY": "worker-3", "SEED": "x", "MALFORMED": "-1", "DUPLICATE_EVERY": "2.5", "ROWS_PER_CHUNK": "0",
+		"ENTRY": "worker-3", "FEED": "two", "SEED": "x", "MALFORMED": "-1", "DUPLICATE_EVERY": "2.5", "ROWS_PER_CHUNK": "0",
 	}
 	for command, names := range map[string][]string{
 		"worker-1":    {"RABBITMQ_URL", "MAX_GROUP", "QUEUE_DURABLE"},
 		"worker-2":    {"RABBITMQ_URL", "MAX_GROUP", "QUEUE_DURABLE", "NUM_PARTITIONS", "DURABILITY", "JOURNAL_BYTES"},
-		"worker-3":    {"RABBITMQ_URL", "MAX_GROUP", "QUEUE_DURABLE", "NUM_PARTITIONS", "VERIFY_TIMEOUT"},
-		"test-runner": {"RABBITMQ_URL", "QUEUE_DURABLE", "NUM_PARTITIONS", "NUM_CHUNKS", "RATE", "WINDOW", "ENTRY", "SEED", "MALFORMED", "DUPLICATE_EVERY", "ROWS_PER_CHUNK"},
+		"worker-3":    {"RABBITMQ_URL", "MAX_GROUP", "QUEUE_DURABLE", "NUM_PARTITIONS", "VERIFY_TIMEOUT", "FEED"},
+		"test-runner": {"RABBITMQ_URL", "QUEUE_DURABLE", "NUM_PARTITIONS", "NUM_CHUNKS", "RATE", "WINDOW", "FEED", "ENTRY", "SEED", "MALFORMED", "DUPLICATE_EVERY", "ROWS_PER_CHUNK"},
 	} {
 		code, stdout, stderr := run([]string{command}, environment)
 		if code != 2 || stdout != "" {

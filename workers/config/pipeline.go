@@ -25,6 +25,13 @@ func Queue12(r *Reader) string { return r.String("QUEUE_1_2", "queue-1-2") }
 // Queue23 is the queue from worker-2 to worker-3.
 func Queue23(r *Reader) string { return r.String("QUEUE_2_3", "queue-2-3") }
 
+// QueueDone is where worker-3 names the chunks that it has judged.
+func QueueDone(r *Reader) string { return r.String("QUEUE_3_DONE", "queue-3-done") }
+
+// FeedsOne says whether a chunk is sent only when the one before was judged,
+// FEED=one. What each worker does is then the same in every run.
+func FeedsOne(r *Reader) bool { return r.OneOf("FEED", "window", "window", "one") == "one" }
+
 // PartitionsDir is where the partition files are, below DATA_DIR.
 func PartitionsDir(r *Reader) string { return filepath.Join(dataDir(r), "partitions") }
 

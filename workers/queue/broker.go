@@ -46,6 +46,7 @@ type Options struct {
 type Broker struct {
 	options Options
 	address string // URL without user and password, for messages
+	host    string // without the virtual host too, which may be another in each run
 }
 
 // New connects to nothing yet.
@@ -53,14 +54,14 @@ func New(options Options) *Broker {
 	if options.Log == nil {
 		options.Log = func(string, ...any) {}
 	}
-	address := "the broker"
+	address, host := "the broker", "the broker"
 	if parsed, err := url.Parse(options.URL); err == nil {
-		address = parsed.Host
+		address, host = parsed.Host, parsed.Host
 		if parsed.Path != "" && parsed.Path != "/" {
 			address += parsed.Path
 		}
 	}
-	return &Broker{options: options, address: address}
+	return &Broker{options: options, address: address, host: host}
 }
 
 // Run gives work a session in which the named queues are there, and a fresh
@@ -73,7 +74,7 @@ func (b *Broker) Run(ctx context.Context, queues []string, work func(*Session) e
 	for {
 		session, err := b.open(ctx, queues)
 		if err == nil {
-			b.options.Log("Connected to %s", b.address)
+			b.options.Log("Connected to %s", b.host)
 			pause = firstBackoff
 			err = work(session)
 			session.close()

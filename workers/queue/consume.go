@@ -76,6 +76,32 @@ func (s *Session) Each(ctx context.Context, from string, maxGroup int, ready fun
 	return nil
 }
 
+// Listen gives the messages of a queue until the session is lost. Each is
+// acknowledged as it is sent, so it is for news that may be missed.
+func (s *Session) Listen(to string) (<-chan Message, error) {
+	cancelled := s.in.NotifyCancel(make(chan string, 1))
+	arriving, err := s.in.Consume(to, "", true, false, false, false, nil)
+	if err != nil {
+		return nil, s.fail("consume %s: %v", to, err)
+	}
+	news := make(chan Message)
+	go func() {
+		for d := range arriving {
+			select {
+			case news <- newDelivery(d).Message:
+			case <-s.Lost():
+				return
+			}
+		}
+		select {
+		case <-cancelled:
+			_ = s.fail("queue %s was deleted", to)
+		case <-s.Lost():
+		}
+	}()
+	return news, nil
+}
+
 // gather adds to the first delivery what is waiting behind it.
 func gather(first Delivery, waiting <-chan Delivery, maxGroup int) []Delivery {
 	group := []Delivery{first}

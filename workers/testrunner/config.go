@@ -11,6 +11,7 @@ import (
 type Config struct {
 	Broker queue.Options
 	Queue  string // where to send it
+	Done   string // where it is said that a chunk was judged, to wait for that; empty not to wait
 
 	Chunks        int    // how many; without meaning when Input is set
 	RowsPerChunk  int    // at most, when Input is set
@@ -45,6 +46,9 @@ func ReadConfig(r *config.Reader) Config {
 	c.Queue = config.Queue12(r)
 	if r.OneOf("ENTRY", "worker-2", "worker-1", "worker-2") == "worker-1" {
 		c.Queue = config.Queue01(r)
+	}
+	if config.FeedsOne(r) {
+		c.Done, c.Window = config.QueueDone(r), 1
 	}
 	return c
 }

@@ -31,11 +31,15 @@ type runner struct {
 	rows      int
 }
 
-// flight is a message whose confirm has not come yet. pending is nil when it
-// was never published in this session.
+// flight is a message on its way: it is not confirmed yet, or is waited for
+// until it was judged. pending is nil when it was never published in this
+// session.
 type flight struct {
-	item    item
-	pending *queue.Pending
+	item      item
+	pending   *queue.Pending
+	confirmed bool // in this session or an earlier one
+	arrived   bool // in this session
+	judged    bool
 }
 
 // Run sends everything and returns nil once all of it is confirmed. log gets
@@ -54,7 +58,11 @@ func Run(ctx context.Context, c Config, log func(string, ...any)) (err error) {
 
 	r := &runner{config: c, plan: plan, record: record, before: before, log: log}
 	c.Broker.Log = func(format string, args ...any) { log("Test runner: "+format, args...) }
-	if err := queue.New(c.Broker).Run(ctx, []string{c.Queue}, func(s *queue.Session) error { return r.send(ctx, s) }); err != nil {
+	queues := []string{c.Queue}
+	if c.Done != "" {
+		queues = append(queues, c.Done)
+	}
+	if err := queue.New(c.Broker).Run(ctx, queues, func(s *queue.Session) error { return r.send(ctx, s) }); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("stopped before everything was confirmed: %d of %d chunks were", r.chunks, plan.chunks)
 		}
@@ -71,7 +79,15 @@ func Run(ctx context.Context, c Config, log func(string, ...any)) (err error) {
 // on its way then has arrived is unknown, so all of it is sent again.
 func (r *runner) send(ctx context.Context, s *queue.Session) error {
 	r.room = 0
+	var judged <-chan queue.Message
+	if r.config.Done != "" {
+		var err error
+		if judged, err = s.Listen(r.config.Done); err != nil {
+			return err
+		}
+	}
 	for i := range r.flights {
+		r.flights[i].arrived = false
 		r.flights[i].item.again = r.flights[i].item.reason == ""
 		if err := r.publish(s, &r.flights[i]); err != nil {
 			return err
@@ -79,14 +95,14 @@ func (r *runner) send(ctx context.Context, s *queue.Session) error {
 	}
 	for {
 		var oldest <-chan struct{}
-		if len(r.flights) > 0 {
+		if len(r.flights) > 0 && !r.flights[0].arrived {
 			oldest = r.flights[0].pending.Done()
 		}
 		var slot <-chan time.Time
 		if !r.exhausted && len(r.flights) < r.config.Window {
 			slot = time.After(time.Until(r.nextSlot))
 		}
-		if oldest == nil && slot == nil {
+		if len(r.flights) == 0 && slot == nil {
 			return nil
 		}
 		select {
@@ -98,6 +114,8 @@ func (r *runner) send(ctx context.Context, s *queue.Session) error {
 			if err := r.confirm(); err != nil {
 				return err
 			}
+		case m := <-judged:
+			r.judge(m.ID)
 		case <-slot:
 			if room, err := r.hasRoom(s); err != nil {
 				return err
@@ -118,7 +136,7 @@ const lookAgain = 10 * time.Millisecond
 // consumer that is down or slow holds the sender up. What was sent since the
 // last look counts as still there, so the broker is asked once a window.
 func (r *runner) hasRoom(s *queue.Session) (bool, error) {
-	if r.room > 0 {
+	if r.room > 0 || r.config.Done != "" { // what is waited for has left the queue
 		return true, nil
 	}
 	waiting, err := s.Waiting(r.config.Queue)
@@ -189,13 +207,19 @@ func (r *runner) attempt(i item) line {
 	return l
 }
 
-// confirm takes the oldest message off those on their way.
+// confirm records that the oldest message has arrived. When a session was lost
+// while it was waited for, it may do so a second time.
 func (r *runner) confirm() error {
-	oldest := r.flights[0]
+	oldest := &r.flights[0]
 	if err := oldest.pending.Wait(); err != nil {
 		return err
 	}
-	r.flights = slices.Delete(r.flights, 0, 1)
+	defer r.land()
+	oldest.arrived = true
+	if oldest.confirmed {
+		return nil
+	}
+	oldest.confirmed = true
 	id := oldest.item.message.ID
 	if oldest.item.reason != "" {
 		r.log("Test runner: Sent malformed message %q: %s", id, oldest.item.reason)
@@ -211,4 +235,21 @@ func (r *runner) confirm() error {
 	r.chunks, r.rows = r.chunks+1, r.rows+len(oldest.item.rows)
 	r.log("Sent chunk %s", id)
 	return nil
+}
+
+// judge takes note that a chunk was judged. Others than the one on its way were
+// judged twice, because a worker died.
+func (r *runner) judge(id string) {
+	if len(r.flights) > 0 && r.flights[0].item.message.ID == id {
+		r.flights[0].judged = true
+		r.land()
+	}
+}
+
+// land takes the oldest message off those on their way, once that is so. A
+// malformed one is not waited for: nobody judges it.
+func (r *runner) land() {
+	if oldest := r.flights[0]; oldest.arrived && (r.config.Done == "" || oldest.judged || oldest.item.reason != "") {
+		r.flights = slices.Delete(r.flights, 0, 1)
+	}
 }

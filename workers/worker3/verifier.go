@@ -50,22 +50,13 @@ type vanishedBlock struct {
 // Verdict is what is known of a chunk. Problem is empty when it is all there.
 type Verdict struct{ ID, Problem string }
 
-// NewVerifier takes note of the files that are there already.
-func NewVerifier(dir string, partitions int, patience time.Duration, log func(string, ...any)) (*Verifier, error) {
-	v := &Verifier{
+// NewVerifier reads nothing yet: a file is read when the first chunk comes that
+// has rows in it.
+func NewVerifier(dir string, partitions int, patience time.Duration, log func(string, ...any)) *Verifier {
+	return &Verifier{
 		dir: dir, partitions: partitions, patience: patience, log: log,
 		files: map[string]*follower{}, buffer: make([]byte, readBytes),
 	}
-	names, err := filepath.Glob(filepath.Join(dir, "*-partition-*.csv"))
-	if err != nil {
-		return nil, fmt.Errorf("list partitions: %w", err)
-	}
-	for _, name := range names {
-		if _, _, err := v.follower(name).follow(); err != nil {
-			return nil, err
-		}
-	}
-	return v, nil
 }
 
 func (v *Verifier) path(client string, partition int) string {
@@ -264,10 +255,11 @@ func (v *Verifier) Afterthoughts() ([]Verdict, error) {
 			return nil, err
 		}
 	}
-	return v.gone(), nil
+	return v.Gone(), nil
 }
 
-func (v *Verifier) gone() []Verdict {
+// Gone gives those afterthoughts that what was read already leads to.
+func (v *Verifier) Gone() []Verdict {
 	var verdicts []Verdict
 	v.vanished = slices.DeleteFunc(v.vanished, func(b vanishedBlock) bool {
 		f := b.block.file

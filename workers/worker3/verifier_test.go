@@ -30,11 +30,7 @@ func newBench(t *testing.T) *bench {
 // restart begins another life of the verifier.
 func (b *bench) restart() {
 	b.Helper()
-	v, err := NewVerifier(b.dir, 3, patience, b.log)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.verifier = v
+	b.verifier = NewVerifier(b.dir, 3, patience, b.log)
 }
 
 func (b *bench) path(partition int) string {

@@ -16,6 +16,7 @@ import (
 type Config struct {
 	Broker     queue.Options
 	From       string
+	Done       string // where to say which chunks were judged; empty to say it nowhere
 	MaxGroup   int
 	Dir        string
 	Partitions int
@@ -24,7 +25,7 @@ type Config struct {
 
 // ReadConfig reads the settings; r keeps the problems.
 func ReadConfig(r *config.Reader) Config {
-	return Config{
+	c := Config{
 		Broker:     config.Broker(r, "worker-3"),
 		From:       config.Queue23(r),
 		MaxGroup:   config.MaxGroup(r),
@@ -32,20 +33,25 @@ func ReadConfig(r *config.Reader) Config {
 		Partitions: config.Partitions(r),
 		Timeout:    r.Duration("VERIFY_TIMEOUT", 2*time.Second, time.Millisecond, time.Hour),
 	}
+	if config.FeedsOne(r) {
+		c.Done = config.QueueDone(r)
+	}
+	return c
 }
 
 // Run checks until ctx ends, and returns nil. log gets one line at a time.
 func Run(ctx context.Context, c Config, log func(string, ...any)) error {
-	w := &worker{config: c, log: log}
 	c.Broker.Log = func(format string, args ...any) { log("Worker 3: "+format, args...) }
-	var err error
-	if w.verifier, err = NewVerifier(c.Dir, c.Partitions, c.Timeout, c.Broker.Log); err != nil {
-		return err
-	}
+	w := &worker{config: c, log: log, verifier: NewVerifier(c.Dir, c.Partitions, c.Timeout, c.Broker.Log)}
 	ctx, stop := context.WithCancelCause(ctx)
 	var watching sync.WaitGroup
-	watching.Go(func() { stop(w.watch(ctx)) })
-	err = queue.New(c.Broker).Run(ctx, []string{c.From, queue.Rejected(c.From)}, func(s *queue.Session) error {
+	queues := []string{c.From, queue.Rejected(c.From)}
+	if c.Done != "" {
+		queues = append(queues, c.Done) // and nothing changes between two chunks that are fed one by one
+	} else {
+		watching.Go(func() { stop(w.watch(ctx)) })
+	}
+	err := queue.New(c.Broker).Run(ctx, queues, func(s *queue.Session) error {
 		ready := func() { c.Broker.Log("Ready") }
 		return s.Each(ctx, c.From, c.MaxGroup, ready, func(group []queue.Delivery) (func(), error) {
 			return w.handle(ctx, s, group)
@@ -96,10 +102,14 @@ func (w *worker) afterthoughts() error {
 	if err != nil {
 		return err
 	}
+	w.sayAll(verdicts)
+	return nil
+}
+
+func (w *worker) sayAll(verdicts []Verdict) {
 	for _, v := range verdicts {
 		w.say(v)
 	}
-	return nil
 }
 
 // say prints a verdict: bare, for programs, and the reason of a failure before
@@ -116,7 +126,7 @@ func (w *worker) say(v Verdict) {
 // handle gives a verdict on each chunk of the group. All of them have the same
 // time to show up, so that one that is missing does not hold up the others.
 func (w *worker) handle(ctx context.Context, s *queue.Session, group []queue.Delivery) (func(), error) {
-	chunks, parked, err := s.Sort(w.config.From, group, func(id, reason string) {
+	chunks, sent, err := s.Sort(w.config.From, group, func(id, reason string) {
 		w.log("Worker 3: Rejected message %s: %s", id, reason)
 	})
 	if err != nil {
@@ -130,10 +140,20 @@ func (w *worker) handle(ctx context.Context, s *queue.Session, group []queue.Del
 		}
 		w.say(verdict)
 	}
-	if err := w.afterthoughts(); err != nil {
-		return nil, err
+	w.mu.Lock()
+	w.sayAll(w.verifier.Gone())
+	w.mu.Unlock()
+	if w.config.Done != "" {
+		// Before the acknowledgement: after a death in between, it is said again.
+		for _, d := range chunks {
+			pending, err := s.Publish(w.config.Done, queue.Message{ID: d.ID, Client: d.Client})
+			if err != nil {
+				return nil, err
+			}
+			sent = append(sent, pending)
+		}
 	}
-	return nil, queue.WaitAll(parked)
+	return nil, queue.WaitAll(sent)
 }
 
 const (
