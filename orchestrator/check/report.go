@@ -223,8 +223,8 @@ func (r *report) lostWords(rows []Row, count int) string {
 	case r.lostWhole > 0:
 		whole = fmt.Sprintf(" (%d of them gone as a whole)", r.lostWhole)
 	}
-	return fmt.Sprintf("%s in no output file, of %s that the broker had confirmed%s: first %q (%s)",
-		verb(count, "row is", "rows are"), amount(r.lostChunks, "chunk"), whole, rows[0].Text, ownerWords(rows[0]))
+	return fmt.Sprintf("%s in no output file, of %s%s: first %q (%s)",
+		verb(count, "row is", "rows are"), amount(r.lostChunks, "confirmed chunk"), whole, rows[0].Text, ownerWords(rows[0]))
 }
 
 func duplicatedWords(rows []Row, count int) string {

@@ -81,7 +81,7 @@ func (w *world) replay(ctx context.Context, o *replayOptions, arguments []string
 	if err != nil {
 		return err
 	}
-	o.parallel = 1
+	o.parallel, o.trace = 1, true
 	return w.runJobs(ctx, &o.runOptions, []suite.Job{job})
 }
 

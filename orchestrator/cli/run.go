@@ -23,7 +23,7 @@ type runOptions struct {
 	timeout  time.Duration
 	env      []string
 
-	keep, publish, bindRW, allowExternal, build bool
+	keep, publish, bindRW, allowExternal, build, trace bool
 
 	files          resultFiles
 	report         string
@@ -69,6 +69,7 @@ killpoint run scenarios --json - --quiet > result.json`,
 	flags.IntVar(&o.parallel, "parallel", 1, "run this `number` of scenarios side by side")
 	flags.IntVar(&o.repeat, "repeat", 1, "run each scenario this `number` of times")
 	flags.BoolVar(&o.failFast, "fail-fast", false, "start no further scenario after one that did not pass")
+	flags.BoolVar(&o.trace, "trace", false, "record every call of services that crash points are in; pages show those around the crash")
 	o.register(flags)
 	return command
 }
@@ -189,7 +190,7 @@ func (w *world) runJobs(ctx context.Context, o *runOptions, jobs []suite.Job) er
 	defer console.Close()
 	s, err := suite.Open(ctx, suite.Options{
 		Run: run.Options{
-			Version: w.version, Keep: o.keep, Publish: o.publish, BindRW: o.bindRW, AllowExternal: o.allowExternal, Build: o.build,
+			Version: w.version, Keep: o.keep, Publish: o.publish, BindRW: o.bindRW, AllowExternal: o.allowExternal, Build: o.build, Record: o.trace,
 		},
 		Open: w.open, Judge: w.judge, Now: w.now, Judged: pages.keep,
 		Watcher: console, Folder: out.folder, Parallel: o.parallel, FailFast: o.failFast, ReplayFlags: o.replayFlags(),

@@ -132,6 +132,14 @@ type Meta struct {
 	Environment map[string]string `json:"environment,omitempty"`
 }
 
+// SetImage notes the id of a service's image.
+func (m *Meta) SetImage(service, id string) {
+	if m.Images == nil {
+		m.Images = map[string]string{}
+	}
+	m.Images[service] = id
+}
+
 // History is everything that is known of one run.
 type History struct {
 	Meta   Meta

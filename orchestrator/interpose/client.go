@@ -121,39 +121,43 @@ func (c *Client) Exec(ctx context.Context, command []string) (Executed, error) {
 	return Executed{reply.Code, reply.Stdout, reply.Stderr}, err
 }
 
-// MaxRead bounds what Read and Snapshot bring out of a container.
+// MaxRead bounds what Read brings out of a container.
 const MaxRead = 24 << 20
 
 // Read gives the regular files that match the glob, sorted by path. It fails, with ErrTooLarge, when they hold more than MaxRead bytes.
 func (c *Client) Read(ctx context.Context, glob string) ([]File, error) {
 	reply, err := c.call(ctx, Request{Name: CommandRead, Paths: []string{glob}, Limit: MaxRead})
-	return reply.Files, tooLarge(err)
+	return reply.Files, err
 }
 
-// Snapshot remembers, in the control process, what is in the directories, for Restore. With bring it gives it too, for a Restore by another control process; that fails, with ErrTooLarge, when it is more than MaxRead bytes.
-func (c *Client) Snapshot(ctx context.Context, bring bool, directories ...string) ([]File, error) {
-	request := Request{Name: CommandSnapshot, Paths: directories}
-	if bring {
-		request.Limit = MaxRead
-	}
-	reply, err := c.call(ctx, request)
-	return reply.Files, tooLarge(err)
-}
-
-// Restore makes the directories what they were at the last Snapshot, or, with files, what these say. Nothing may change them meanwhile.
-func (c *Client) Restore(ctx context.Context, files []File, directories ...string) error {
-	_, err := c.call(ctx, Request{Name: CommandRestore, Paths: directories, Files: files})
+// Snapshot remembers, in the control process, what is in the directories, for Restore.
+func (c *Client) Snapshot(ctx context.Context, directories ...string) error {
+	_, err := c.call(ctx, Request{Name: CommandSnapshot, Paths: directories})
 	return err
 }
 
-// ErrTooLarge says that files are too large to be brought out of a container in one piece.
-var ErrTooLarge = errors.New("too large")
-
-func tooLarge(err error) error {
-	if err != nil && strings.HasSuffix(err.Error(), ErrTooLarge.Error()) {
-		return fmt.Errorf("%w: more than %d MiB", ErrTooLarge, MaxRead>>20)
-	}
+// Restore makes the directories what they were at the last Snapshot. Nothing may change them meanwhile.
+func (c *Client) Restore(ctx context.Context, directories ...string) error {
+	_, err := c.call(ctx, Request{Name: CommandRestore, Paths: directories})
 	return err
+}
+
+// Errors of the interposer that callers decide by.
+var (
+	// ErrNoProgram says that a command is about a program, and none runs.
+	ErrNoProgram = errors.New("no program runs")
+	// ErrTooLarge says that files are too large to be brought out of a container in one piece.
+	ErrTooLarge = fmt.Errorf("more than %d MiB", MaxRead>>20)
+)
+
+// refusal makes an error of what the interposer answered, which is text.
+func refusal(command CommandName, message string) error {
+	for _, known := range []error{ErrNoProgram, ErrTooLarge} {
+		if rest, is := strings.CutSuffix(message, known.Error()); is {
+			return fmt.Errorf("command interposer to %s: %s%w", command, rest, known)
+		}
+	}
+	return fmt.Errorf("command interposer to %s: %s", command, message)
 }
 
 // call sends a command and waits for its reply.
@@ -175,7 +179,7 @@ func (c *Client) call(ctx context.Context, command Request) (Event, error) {
 	select {
 	case reply := <-answer:
 		if reply.Message != "" {
-			return reply, fmt.Errorf("command interposer to %s: %s", command.Name, reply.Message)
+			return reply, refusal(command.Name, reply.Message)
 		}
 		return reply, nil
 	case <-c.ended:

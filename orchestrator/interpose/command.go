@@ -18,9 +18,7 @@ type Request struct {
 	Command []string `json:"exec,omitempty"`
 	// Paths are the directories of CommandSnapshot and CommandRestore, and the globs of CommandRead.
 	Paths []string `json:"paths,omitempty"`
-	// Files are what CommandRestore puts back; what the last CommandSnapshot found, when there are none.
-	Files []File `json:"files,omitempty"`
-	// Limit is the longest that CommandExec may take, in milliseconds, and the most bytes that CommandRead or CommandSnapshot may answer with.
+	// Limit is the longest that CommandExec may take, in milliseconds, and the most bytes that CommandRead may answer with.
 	Limit int64 `json:"limit,omitempty"`
 }
 

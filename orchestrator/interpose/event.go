@@ -83,23 +83,15 @@ type Event struct {
 	// Stdout and Stderr are the output of CommandExec, whose exit code is Code.
 	Stdout []byte `json:"stdout,omitempty"`
 	Stderr []byte `json:"stderr,omitempty"`
-	// Files are what CommandRead or CommandSnapshot found.
+	// Files are what CommandRead found.
 	Files []File `json:"files,omitempty"`
 }
 
-// File is one file of a container, whole.
+// File is one regular file of a container, whole.
 type File struct {
 	// Path is absolute, as the container's root sees it.
-	Path string `json:"path"`
-	// Mode is the file's type and permissions as io/fs has them.
-	Mode uint32 `json:"mode"`
-	UID  int    `json:"uid,omitempty"`
-	GID  int    `json:"gid,omitempty"`
-	// Data is the contents of a regular file, or the target of a symbolic link.
-	Data []byte `json:"data,omitempty"`
-	// Same names, for a further name of a file, the first one.
-	Same string `json:"same,omitempty"`
-	// Modified is the time of the last change of contents.
+	Path     string    `json:"path"`
+	Data     []byte    `json:"data,omitempty"`
 	Modified time.Time `json:"modified"`
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/killpoint/killpoint/orchestrator/broker"
 	"github.com/killpoint/killpoint/orchestrator/engine"
 	"github.com/killpoint/killpoint/orchestrator/history"
+	"github.com/killpoint/killpoint/orchestrator/interpose"
 	"github.com/killpoint/killpoint/orchestrator/scenario"
 )
 
@@ -91,7 +92,11 @@ func atLeast(expect scenario.LogExpect) int {
 // see takes one event in. It is called under the recorder's lock.
 func (p *progress) see(event history.Event) {
 	switch event.Kind {
-	case history.Log, history.Started, history.Exited, history.Healthy, history.Operation, history.PointReached, history.FaultFired, history.FaultDone, history.FaultHealed, history.FaultMissed:
+	case history.Log, history.Started, history.Exited, history.Healthy, history.PointReached, history.FaultFired, history.FaultDone, history.FaultHealed, history.FaultMissed:
+	case history.Operation:
+		if event.Point.Operation == string(interpose.Read) {
+			return // to look at something again and again is no progress
+		}
 	default:
 		return
 	}

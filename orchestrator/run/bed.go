@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/killpoint/killpoint/orchestrator/broker"
 	"github.com/killpoint/killpoint/orchestrator/engine"
 	"github.com/killpoint/killpoint/orchestrator/history"
 	"github.com/killpoint/killpoint/orchestrator/scenario"
@@ -33,7 +32,7 @@ type Bed struct {
 	group     *group
 	system    *system.System
 	facts     scenario.Facts
-	options   BedOptions
+	choice    BedOptions
 	residents map[string]*resident
 	killed    *killedTarget // where the target's containers are killed; nil: in place
 	link      *brokerLink
@@ -60,7 +59,7 @@ func (o *Orchestrator) NewBed(ctx context.Context, sc *scenario.Scenario, sys *s
 	if err != nil {
 		return nil, fmt.Errorf("create folder for the bed: %w", err)
 	}
-	b := &Bed{Orchestrator: o, system: sys, facts: factsOf(sc), options: options, residents: map[string]*resident{}, dir: dir}
+	b := &Bed{Orchestrator: o, system: sys, facts: factsOf(sc), choice: options, residents: map[string]*resident{}, dir: dir}
 	b.group = o.newGroup(id, sc.Name, sys, history.NewRecorder(history.Meta{RunID: id}, dir))
 	b.group.abort = b.fail
 	b.group.route = b.route
@@ -85,7 +84,7 @@ func (b *Bed) refuse() error {
 	if externals := b.system.Externals(); len(externals) > 0 {
 		return fmt.Errorf("the compose file uses %v, which others may use too and which would be put back after each trial", externals)
 	}
-	if b.Orchestrator.options.BindRW {
+	if b.options.BindRW {
 		return errors.New("--bind-rw would have each trial change files of this machine")
 	}
 	return nil
@@ -116,15 +115,15 @@ func (b *Bed) create(ctx context.Context, sc *scenario.Scenario) error {
 			s.interposer = &interposer{service: s, stays: true}
 			b.residents[spec.Name] = newResident(b, s)
 			b.residents[spec.Name].spec = spec
-			if b.options.KillContainer && spec.Name == b.options.Target {
+			if b.choice.KillContainer && spec.Name == b.choice.Target {
 				b.killed = &killedTarget{bed: b}
 				s.spec.Networks, s.spec.NetworkMode = nil, "none" // nobody is to take it for the target
 			}
 		}
 		own = append(own, s)
 	}
-	if b.residents[b.options.Target] == nil {
-		return fmt.Errorf("%s is no service whose program could be started in place", b.options.Target)
+	if b.residents[b.choice.Target] == nil {
+		return fmt.Errorf("%s is no service whose program could be started in place", b.choice.Target)
 	}
 	err := b.makeAll(ctx, r, own, share)
 	b.link = r.broker
@@ -178,7 +177,7 @@ func (b *Bed) open(ctx context.Context) error {
 		if len(r.restores) == 0 {
 			continue
 		}
-		if _, err := r.client.Snapshot(ctx, false, r.restores...); err != nil {
+		if err := r.client.Snapshot(ctx, r.restores...); err != nil {
 			return fmt.Errorf("see what is in the volumes of %s: %w", spec.Name, err)
 		}
 	}
@@ -222,7 +221,7 @@ func (r *resident) findVolumes(taken map[string]bool) {
 // route says whose the events of a container are: the target's, where it has
 // one of its own in each trial, are the trial's.
 func (b *Bed) route(service string) *service {
-	if b.killed != nil && service == b.options.Target {
+	if b.killed != nil && service == b.choice.Target {
 		return b.killed.tenant.Load()
 	}
 	return b.group.services[service]
@@ -287,7 +286,7 @@ func (r *run) occupy(ctx context.Context) error {
 	r.broker = b.link
 	for _, s := range r.services {
 		resident := b.residents[s.spec.Name]
-		if b.killed != nil && s.spec.Name == b.options.Target {
+		if b.killed != nil && s.spec.Name == b.choice.Target {
 			if err := b.killed.make(ctx, r, s); err != nil {
 				return err
 			}
@@ -299,6 +298,7 @@ func (r *run) occupy(ctx context.Context) error {
 			s.see(engine.Event{Action: engine.ActionHealthy})
 			continue
 		}
+		r.recorder.Meta(func(meta *history.Meta) { meta.SetImage(s.spec.Name, resident.image.ID) })
 		s.home, s.id = resident, resident.made.id
 		s.hasHealthcheck = hasHealthcheck(resident.spec, resident.image)
 		resident.tenant.Store(s)
@@ -379,5 +379,3 @@ func (b *Bed) Close(ctx context.Context) error {
 	}
 	return errors.Join(append(left, os.RemoveAll(b.dir))...)
 }
-
-var _ broker.Shell = shell{}

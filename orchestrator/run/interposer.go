@@ -57,9 +57,6 @@ type Recording struct {
 	PowerLoss bool
 }
 
-// recordable is what a Recording records.
-var recordable = interpose.Operations
-
 // interpose gives services that crash points are planned for, or that are to
 // be recorded, an interposer.
 func (r *run) interpose() error {
@@ -78,6 +75,9 @@ func (r *run) interpose() error {
 		}
 		if p.target.interposer == nil {
 			p.target.interposer = &interposer{service: p.target}
+			if r.options.Record {
+				p.target.interposer.record = &Recording{Service: p.planned.Service, PowerLoss: p.planned.LoseUnsynced != ""}
+			}
 		}
 		point, err := planPoint(p)
 		if err != nil {
@@ -188,7 +188,7 @@ func (i *interposer) plan(incarnation int) interpose.Plan {
 		return plan
 	}
 	if i.record != nil {
-		plan.Record = &interpose.Record{Operations: recordable, Sums: true}
+		plan.Record = &interpose.Record{Operations: interpose.Operations, Sums: true}
 		if i.record.PowerLoss {
 			plan.PowerLoss = &interpose.PowerLoss{Paths: dataPaths(i.service.spec)}
 		}
@@ -321,7 +321,7 @@ func (i *interposer) hear(client *interpose.Client, hello chan<- error) {
 		case interpose.Op, interpose.Reached:
 			i.take(event)
 		case interpose.Coverage:
-			i.service.warn("coverage of %s is incomplete: %s", i.service.spec.Name, event.Message)
+			i.service.cover(event)
 		case interpose.Failed:
 			err := fmt.Errorf("the interposer of %s cannot go on: %s", i.service.spec.Name, event.Message)
 			answer(err)
@@ -331,6 +331,11 @@ func (i *interposer) hear(client *interpose.Client, hello chan<- error) {
 		}
 	}
 	answer(fmt.Errorf("reach the interposer in %s: %w", i.service.spec.Name, errors.Join(client.Err())))
+}
+
+// cover warns of what the interposer cannot see.
+func (s *service) cover(event interpose.Event) {
+	s.warn("coverage of %s is incomplete: %s", s.spec.Name, event.Message)
 }
 
 // take takes in what the program came to.
@@ -519,7 +524,11 @@ func (i *interposer) release(ctx context.Context) error {
 // another process's sockets, and what a short read left in a file, can only
 // be reached through a copy of its descriptor.
 func (i *interposer) capabilities() []string {
-	if i.record != nil || i.stays {
+	if i.stays {
+		return []string{"SYS_PTRACE"}
+	}
+	if i.record != nil {
+		i.service.warn("%s was given the capability SYS_PTRACE: to record its calls on sockets needs it", i.service.spec.Name)
 		return []string{"SYS_PTRACE"}
 	}
 	for _, p := range i.points {

@@ -35,6 +35,7 @@ type Options struct {
 	BindRW        bool // bind mounts are the real files, not copies
 	AllowExternal bool // external networks and volumes may be used
 	Build         bool // build images even where they are there
+	Record        bool // keep every operation of services that crash points are planned for
 
 	// Dir is where histories are written, one folder a run.
 	Dir string

@@ -3,6 +3,7 @@ package run
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -128,9 +129,7 @@ func (r *resident) tell(s *service, event interpose.Event) {
 		s.onRead()
 		r.obeyPolicy(s, event)
 	case interpose.Coverage:
-		if s.interposer != nil {
-			s.warn("coverage of %s is incomplete: %s", s.spec.Name, event.Message)
-		}
+		s.cover(event)
 	default:
 		if s.interposer != nil {
 			s.interposer.take(event)
@@ -210,34 +209,34 @@ func (r *resident) checkHealth(s *service, life int) {
 	if check.Test[0] == "CMD-SHELL" {
 		command = []string{"/bin/sh", "-c", strings.Join(check.Test[1:], " ")}
 	}
-	limit := cmpOr(check.Timeout, defaultHealthTimeout)
-	patience := check.StartPeriod + time.Duration(max(check.Retries, 3))*max(cmpOr(check.Interval, defaultHealthInterval), time.Second)
+	limit := cmp.Or(check.Timeout, defaultHealthTimeout)
+	patience := check.StartPeriod + time.Duration(max(check.Retries, 3))*max(cmp.Or(check.Interval, defaultHealthInterval), time.Second)
 	go func() {
 		defer s.guard("check the health of " + s.spec.Name)
-		deadline := time.Now().Add(patience)
+		ctx, over := context.WithTimeout(context.Background(), patience)
+		defer over()
+		go func() {
+			defer over()
+			s.await(ctx, func(now serviceState) (bool, error) { return !now.running || now.incarnation != life, nil })
+		}()
 		for pause := firstHealthPause; ; pause = min(2*pause, longHealthPause) {
-			alive := func() bool {
-				now := s.now()
-				return r.tenant.Load() == s && now.running && now.incarnation == life
-			}
-			if !alive() {
-				return
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), limit)
-			result, err := r.client.Exec(ctx, command)
+			trying, cancel := context.WithTimeout(ctx, limit)
+			result, err := r.client.Exec(trying, command)
 			cancel()
-			if !alive() {
+			switch {
+			case r.tenant.Load() != s, errors.Is(ctx.Err(), context.Canceled):
+				return // the trial or the life is over
+			case ctx.Err() != nil:
+				s.see(engine.Event{Action: engine.ActionUnhealthy})
 				return
-			}
-			if err == nil && result.Code == 0 {
+			case err == nil && result.Code == 0:
 				s.see(engine.Event{Action: engine.ActionHealthy})
 				return
 			}
-			if time.Now().After(deadline) {
-				s.see(engine.Event{Action: engine.ActionUnhealthy})
-				return
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
 			}
-			time.Sleep(pause)
 		}
 	}()
 }
@@ -250,13 +249,6 @@ const (
 	defaultHealthTimeout  = 30 * time.Second
 	defaultHealthInterval = 30 * time.Second
 )
-
-func cmpOr(value, otherwise time.Duration) time.Duration {
-	if value == 0 {
-		return otherwise
-	}
-	return value
-}
 
 // plan is what a life on the bed is started with, on top of the points that a
 // trial plans for it.
@@ -295,7 +287,7 @@ const residentPatience = 15 * time.Second
 // kill kills the program. That it had just ended by itself is no error.
 func (r *resident) kill(ctx context.Context) error {
 	err := r.client.Kill(ctx)
-	if err != nil && strings.Contains(err.Error(), "no program runs") {
+	if errors.Is(err, interpose.ErrNoProgram) {
 		return nil
 	}
 	return err
@@ -309,7 +301,7 @@ func (r *resident) putBack(ctx context.Context) error {
 	if len(r.restores) == 0 {
 		return nil
 	}
-	if err := r.client.Restore(ctx, nil, r.restores...); err != nil {
+	if err := r.client.Restore(ctx, r.restores...); err != nil {
 		return fmt.Errorf("put volumes of %s back: %w", r.spec.Name, err)
 	}
 	return nil
@@ -363,7 +355,7 @@ func (r *resident) stop(ctx context.Context, grace *time.Duration) (killed bool,
 	if number == 0 {
 		number = unix.SIGTERM
 	}
-	if err := r.client.Signal(ctx, int(number)); err != nil && !strings.Contains(err.Error(), "no program runs") {
+	if err := r.client.Signal(ctx, int(number)); err != nil && !errors.Is(err, interpose.ErrNoProgram) {
 		return false, err
 	}
 	ended, err := r.awaitEnd(ctx, *grace)

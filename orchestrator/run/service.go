@@ -194,12 +194,7 @@ func (s *service) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.recorder.Meta(func(meta *history.Meta) {
-		if meta.Images == nil {
-			meta.Images = map[string]string{}
-		}
-		meta.Images[s.spec.Name] = image.ID
-	})
+	s.recorder.Meta(func(meta *history.Meta) { meta.SetImage(s.spec.Name, image.ID) })
 	s.hasHealthcheck = hasHealthcheck(s.spec, image)
 	defer s.recorder.Span(history.SpanContainers, "create "+s.spec.Name)()
 	spec := s.spec

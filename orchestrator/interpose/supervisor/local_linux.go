@@ -44,9 +44,9 @@ func (l *local) takes(line []byte) bool {
 	case interpose.CommandRead:
 		answer.Files, err = readFiles(request.Paths, request.Limit)
 	case interpose.CommandSnapshot:
-		answer.Files, err = l.snapshot(request)
+		l.tree, err = readTree(request.Paths)
 	case interpose.CommandRestore:
-		err = l.restore(request)
+		err = l.restore(request.Paths)
 	}
 	if err != nil {
 		answer.Files, answer.Message = nil, err.Error()
@@ -62,26 +62,11 @@ func (l *local) answer(request interpose.Request, answer interpose.Event) {
 	}
 }
 
-func (l *local) snapshot(request interpose.Request) ([]interpose.File, error) {
-	var err error
-	if l.tree, err = readTree(request.Paths); err != nil || request.Limit == 0 {
-		return nil, err
-	}
-	if l.tree.size > request.Limit {
-		return nil, fmt.Errorf("snapshot of %s: %w", strings.Join(request.Paths, ", "), interpose.ErrTooLarge)
-	}
-	return l.tree.files, nil
-}
-
-func (l *local) restore(request interpose.Request) error {
-	wanted := l.tree
-	if request.Files != nil {
-		wanted = newTree(request.Files)
-	}
-	if wanted == nil {
+func (l *local) restore(directories []string) error {
+	if l.tree == nil {
 		return errors.New("restore: there is no snapshot")
 	}
-	return wanted.restore(request.Paths)
+	return l.tree.restore(directories)
 }
 
 // execute runs a command as the engine would: in the container's environment and working directory, with nothing on its standard input.
@@ -161,5 +146,5 @@ func readOne(name string) (*interpose.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &interpose.File{Path: name, Mode: uint32(info.Mode()), Data: data, Modified: info.ModTime()}, nil
+	return &interpose.File{Path: name, Data: data, Modified: info.ModTime()}, nil
 }

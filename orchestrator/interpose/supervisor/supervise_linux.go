@@ -301,7 +301,7 @@ func (s *supervisor) obey(r request) {
 
 func (s *supervisor) running(do func() error) error {
 	if s.child == 0 {
-		return errors.New("no program runs")
+		return interpose.ErrNoProgram
 	}
 	return do()
 }
@@ -309,7 +309,7 @@ func (s *supervisor) running(do func() error) error {
 // kill ends the program as the death of its container would: everything stops first, so that no process does anything when another is dead already.
 func (s *supervisor) kill() error {
 	if s.child == 0 {
-		return errors.New("kill: no program runs")
+		return interpose.ErrNoProgram
 	}
 	if err := s.engine.freeze(); err != nil {
 		return err

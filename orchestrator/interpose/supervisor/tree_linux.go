@@ -9,36 +9,35 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/killpoint/killpoint/orchestrator/interpose"
 )
 
 // tree is what is in some directories: each directory, file and link with its contents, a directory before what is in it. Sockets are left out, since they mean nothing without the process that listens.
 type tree struct {
-	files []interpose.File
-	size  int64
+	files []treeFile
 	known map[string]int // place in files by path
 }
 
-func newTree(files []interpose.File) *tree {
-	t := &tree{known: make(map[string]int)}
-	for _, file := range files {
-		t.add(file)
-	}
-	return t
+// treeFile is one file of a tree.
+type treeFile struct {
+	path     string
+	mode     fs.FileMode
+	uid, gid int
+	data     []byte // contents of a regular file, target of a symbolic link
+	same     string // of a further name of a file, its first one
+	modified time.Time
 }
 
-func (t *tree) add(file interpose.File) {
-	t.known[file.Path] = len(t.files)
+func (t *tree) add(file treeFile) {
+	t.known[file.path] = len(t.files)
 	t.files = append(t.files, file)
-	t.size += int64(len(file.Data))
 }
 
 // readTree reads everything in the directories, and these themselves.
 func readTree(directories []string) (*tree, error) {
-	t := newTree(nil)
+	t := &tree{known: make(map[string]int)}
 	inodes := make(map[fileKey]string)
 	for _, directory := range directories {
 		err := filepath.WalkDir(directory, func(name string, _ fs.DirEntry, err error) error {
@@ -59,31 +58,31 @@ func readTree(directories []string) (*tree, error) {
 }
 
 // readEntry reads one file of a tree; inodes tells the second name of a file from another file.
-func readEntry(name string, inodes map[fileKey]string) (*interpose.File, error) {
+func readEntry(name string, inodes map[fileKey]string) (*treeFile, error) {
 	info, err := os.Lstat(name)
 	if err != nil {
 		return nil, err
 	}
-	file := &interpose.File{Path: name, Mode: uint32(info.Mode()), Modified: info.ModTime()}
+	file := &treeFile{path: name, mode: info.Mode(), modified: info.ModTime()}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return nil, fmt.Errorf("read %s: no owner known", name)
 	}
-	file.UID, file.GID = int(st.Uid), int(st.Gid)
+	file.uid, file.gid = int(st.Uid), int(st.Gid)
 	switch mode := info.Mode(); {
 	case mode.IsRegular():
 		key := fileKey{uint64(st.Dev), st.Ino}
-		if file.Same = inodes[key]; file.Same != "" {
+		if file.same = inodes[key]; file.same != "" {
 			return file, nil
 		}
 		if st.Nlink > 1 {
 			inodes[key] = name
 		}
-		file.Data, err = os.ReadFile(name)
+		file.data, err = os.ReadFile(name)
 	case mode&os.ModeSymlink != 0:
 		var target string
 		target, err = os.Readlink(name)
-		file.Data = []byte(target)
+		file.data = []byte(target)
 	case mode.IsDir(), mode&os.ModeNamedPipe != 0:
 	case mode&os.ModeSocket != 0:
 		return nil, nil
@@ -102,15 +101,15 @@ func (t *tree) restore(directories []string) error {
 	}
 	for i := range t.files {
 		if err := t.restoreOne(&t.files[i]); err != nil {
-			return fmt.Errorf("restore %s: %w", t.files[i].Path, err)
+			return fmt.Errorf("restore %s: %w", t.files[i].path, err)
 		}
 	}
 	// What was made in a directory has changed its time.
 	for i := len(t.files) - 1; i >= 0; i-- {
 		file := &t.files[i]
-		if fs.FileMode(file.Mode).IsDir() {
-			if err := os.Chtimes(file.Path, file.Modified, file.Modified); err != nil {
-				return fmt.Errorf("restore %s: %w", file.Path, err)
+		if file.mode.IsDir() {
+			if err := os.Chtimes(file.path, file.modified, file.modified); err != nil {
+				return fmt.Errorf("restore %s: %w", file.path, err)
 			}
 		}
 	}
@@ -126,7 +125,7 @@ func (t *tree) prune(directory string) error {
 	for _, entry := range entries {
 		name := filepath.Join(directory, entry.Name())
 		place, known := t.known[name]
-		if !known || fs.FileMode(t.files[place].Mode).Type() != entry.Type() || t.files[place].Same != "" {
+		if !known || t.files[place].mode.Type() != entry.Type() || t.files[place].same != "" {
 			if err := os.RemoveAll(name); err != nil {
 				return err
 			}
@@ -141,23 +140,23 @@ func (t *tree) prune(directory string) error {
 	return nil
 }
 
-func (t *tree) restoreOne(file *interpose.File) error {
-	mode := fs.FileMode(file.Mode)
+func (t *tree) restoreOne(file *treeFile) error {
+	mode := file.mode
 	var err error
 	switch {
-	case file.Same != "":
-		return os.Link(file.Same, file.Path)
+	case file.same != "":
+		return os.Link(file.same, file.path)
 	case mode.IsDir():
-		if err = os.Mkdir(file.Path, mode.Perm()); errors.Is(err, fs.ErrExist) {
+		if err = os.Mkdir(file.path, mode.Perm()); errors.Is(err, fs.ErrExist) {
 			err = nil
 		}
 	case mode&os.ModeSymlink != 0:
-		if target, _ := os.Readlink(file.Path); target != string(file.Data) {
-			_ = os.Remove(file.Path)
-			err = os.Symlink(string(file.Data), file.Path)
+		if target, _ := os.Readlink(file.path); target != string(file.data) {
+			_ = os.Remove(file.path)
+			err = os.Symlink(string(file.data), file.path)
 		}
 	case mode&os.ModeNamedPipe != 0:
-		if err = unix.Mkfifo(file.Path, uint32(mode.Perm())); errors.Is(err, unix.EEXIST) {
+		if err = unix.Mkfifo(file.path, uint32(mode.Perm())); errors.Is(err, unix.EEXIST) {
 			err = nil
 		}
 	default:
@@ -170,37 +169,37 @@ func (t *tree) restoreOne(file *interpose.File) error {
 }
 
 // restoreContents leaves a file alone that has them already, and otherwise makes another one: a name that was a second one of some file must not change that.
-func restoreContents(file *interpose.File) error {
+func restoreContents(file *treeFile) error {
 	var st unix.Stat_t
-	if unix.Lstat(file.Path, &st) == nil && st.Nlink == 1 && st.Size == int64(len(file.Data)) {
-		if now, err := os.ReadFile(file.Path); err == nil && bytes.Equal(now, file.Data) {
+	if unix.Lstat(file.path, &st) == nil && st.Nlink == 1 && st.Size == int64(len(file.data)) {
+		if now, err := os.ReadFile(file.path); err == nil && bytes.Equal(now, file.data) {
 			return nil
 		}
 	}
-	if err := os.Remove(file.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(file.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return os.WriteFile(file.Path, file.Data, 0o600)
+	return os.WriteFile(file.path, file.data, 0o600)
 }
 
-func restoreAttributes(file *interpose.File) error {
+func restoreAttributes(file *treeFile) error {
 	var st unix.Stat_t
-	if err := unix.Lstat(file.Path, &st); err != nil {
+	if err := unix.Lstat(file.path, &st); err != nil {
 		return err
 	}
-	if int(st.Uid) != file.UID || int(st.Gid) != file.GID {
-		if err := os.Lchown(file.Path, file.UID, file.GID); err != nil {
+	if int(st.Uid) != file.uid || int(st.Gid) != file.gid {
+		if err := os.Lchown(file.path, file.uid, file.gid); err != nil {
 			return err
 		}
 	}
-	mode := fs.FileMode(file.Mode)
+	mode := file.mode
 	if mode&os.ModeSymlink != 0 {
 		return nil
 	}
-	if err := os.Chmod(file.Path, mode); err != nil {
+	if err := os.Chmod(file.path, mode); err != nil {
 		return err
 	}
-	return os.Chtimes(file.Path, file.Modified, file.Modified)
+	return os.Chtimes(file.path, file.modified, file.modified)
 }
 
 // signalOf is the signal that ended a command.
