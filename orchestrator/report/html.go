@@ -21,8 +21,8 @@ var web embed.FS
 // in it, so that it can be mailed and kept.
 var (
 	sheet          = asset("style.css")
-	runsScript     = script("page.js", "timeline.js", "runs.js")
-	campaignScript = script("page.js", "matrix.js")
+	runsScript     = script("page.js", "chart.js", "timeline.js", "runs.js")
+	campaignScript = script("page.js", "chart.js", "matrix.js")
 	pages          = template.Must(template.New("").Funcs(pageFuncs).ParseFS(web, "web/*.html"))
 )
 

@@ -8,8 +8,9 @@ const WORSE = Object.fromEntries(NAMES.map((name, rank) => [name, rank]));
 const LANES = { b: 0, d: 1, a: 2 };
 const ROW = 30, HEAD = 24;
 
-class Matrix {
+class Matrix extends Chart {
   constructor(root, data) {
+    super();
     Object.assign(this, { root, data, layer: 0, chosen: -1 });
     this.count = data.outcomes.length;
     this.canvas = query('canvas', root);
@@ -95,13 +96,6 @@ class Matrix {
     this.redraw();
   }
 
-  zoom(factor, around) {
-    const [from, to] = this.view;
-    const chosen = this.chosen < 0 ? -1 : this.data.index[this.chosen];
-    const middle = around ?? (chosen >= from && chosen <= to ? chosen : (from + to) / 2);
-    this.setView(middle - (middle - from) * factor, middle + (to - middle) * factor);
-  }
-
   nextWorst() {
     for (let step = 1; step <= this.count; step++) {
       const point = (Math.max(this.chosen, -1) + step) % this.count;
@@ -109,17 +103,12 @@ class Matrix {
     }
   }
 
-  key(event) {
-    if (event.target !== this.plot || event.ctrlKey || event.metaKey || event.altKey) return;
-    const keys = {
-      ArrowRight: () => this.step(1), ArrowLeft: () => this.step(-1), Home: () => this.step(-Infinity), End: () => this.step(Infinity),
-      ArrowDown: () => this.stepRow(1), ArrowUp: () => this.stepRow(-1),
-      '+': () => this.zoom(0.5), '=': () => this.zoom(0.5), '-': () => this.zoom(2),
-      0: () => query('.all', this.root).click(),
-    };
-    if (!keys[event.key]) return;
-    event.preventDefault();
-    keys[event.key]();
+  chosenAt() { return this.data.index[this.chosen]; }
+
+  pick(point) { this.choose(point); }
+
+  keys() {
+    return { ArrowDown: () => this.stepRow(1), ArrowUp: () => this.stepRow(-1), 0: () => query('.all', this.root).click() };
   }
 
   step(by) {
@@ -240,16 +229,6 @@ class Matrix {
   }
 
   // Drawing
-
-  x(column) {
-    const [from, to] = this.view;
-    return this.left + (column - from) / (to - from) * (this.right - this.left);
-  }
-
-  column(x) {
-    const [from, to] = this.view;
-    return from + (x - this.left) / (this.right - this.left) * (to - from);
-  }
 
   draw() {
     const width = this.plot.clientWidth;
@@ -398,40 +377,6 @@ class Matrix {
 
   // Pointing
 
-  pointer() {
-    let held = null;
-    const place = event => {
-      const box = this.canvas.getBoundingClientRect();
-      return [event.clientX - box.left, event.clientY - box.top];
-    };
-    this.canvas.addEventListener('pointerdown', event => {
-      const [x] = place(event);
-      held = { x, view: [...this.view], moved: false };
-      if (event.pointerType === 'mouse') this.canvas.setPointerCapture(event.pointerId);
-    });
-    this.canvas.addEventListener('pointermove', event => {
-      const [x, y] = place(event);
-      if (held && Math.abs(x - held.x) > 4) held.moved = true;
-      if (held?.moved) {
-        const shift = (x - held.x) * (held.view[1] - held.view[0]) / (this.right - this.left);
-        this.setView(held.view[0] - shift, held.view[1] - shift);
-        this.tip.hide();
-      } else this.point(x, y);
-    });
-    this.canvas.addEventListener('pointerup', event => {
-      const near = this.near(...place(event));
-      if (held && !held.moved && near.length) this.choose(near[0]);
-      held = null;
-    });
-    this.canvas.addEventListener('pointercancel', () => { held = null; });
-    this.canvas.addEventListener('pointerleave', () => this.tip.hide());
-    this.canvas.addEventListener('wheel', event => {
-      if (!event.ctrlKey && !event.metaKey && !event.shiftKey) return;
-      event.preventDefault();
-      this.zoom(event.deltaY + event.deltaX > 0 ? 1.25 : 0.8, this.column(place(event)[0]));
-    }, { passive: false });
-  }
-
   // near gives the points under the pointer, the worst first.
   near(x, y) {
     const number = Math.floor((y - HEAD + this.plot.scrollTop) / ROW);
@@ -439,7 +384,7 @@ class Matrix {
     if (!row || y < HEAD || x < this.left || x > this.right) return [];
     const lane = clamp(Math.floor((y - HEAD + this.plot.scrollTop - number * ROW - 3) / 8), 0, 2);
     const reach = Math.max(0.5, 3 * (this.view[1] - this.view[0]) / (this.right - this.left));
-    const here = this.column(x);
+    const here = this.value(x);
     const found = [];
     for (let place = lowerBound(row.columns, here - reach); place < row.points.length && row.columns[place] <= here + reach && found.length < 2000; place++) found.push(row.points[place]);
     const { outcomes, timings } = this.data;

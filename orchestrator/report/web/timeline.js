@@ -10,8 +10,9 @@ const KINDS = {
 // DASHES tell lines apart without colour.
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3]];
 
-class Timeline {
+class Timeline extends Chart {
   constructor(root, data) {
+    super();
     this.root = root;
     this.data = data;
     this.readEvents();
@@ -81,25 +82,12 @@ class Timeline {
     this.redraw();
   }
 
-  zoom(factor, around) {
-    const [from, to] = this.view;
-    const chosen = this.chosen < 0 ? -1 : this.at[this.chosen];
-    const middle = around ?? (chosen >= from && chosen <= to ? chosen : (from + to) / 2);
-    this.setView(middle - (middle - from) * factor, middle + (to - middle) * factor);
-  }
+  chosenAt() { return this.at[this.chosen]; }
 
-  key(event) {
-    if (event.target !== this.plot || event.ctrlKey || event.metaKey || event.altKey) return;
-    const keys = {
-      ArrowRight: () => this.step(1), ArrowLeft: () => this.step(-1),
-      ArrowDown: () => this.changeLane(1), ArrowUp: () => this.changeLane(-1),
-      Home: () => this.step(-Infinity), End: () => this.step(Infinity),
-      '+': () => this.zoom(0.5), '=': () => this.zoom(0.5), '-': () => this.zoom(2),
-      0: () => this.setView(0, this.data.end),
-    };
-    if (!keys[event.key]) return;
-    event.preventDefault();
-    keys[event.key]();
+  pick(index) { this.choose(index, 'plot'); }
+
+  keys() {
+    return { ArrowDown: () => this.changeLane(1), ArrowUp: () => this.changeLane(-1), 0: () => this.setView(0, this.data.end) };
   }
 
   // step goes to the event before or after the chosen one, in its lane.
@@ -192,16 +180,6 @@ class Timeline {
     this.data.queues.forEach((_, index) => add('queue', index, 38 + head));
     if (this.data.chunks.length) add('chunks', 0, 84 + head);
     return { gutter, rows, bottom: y + 4, height: y + 24 };
-  }
-
-  x(time) {
-    const [from, to] = this.view;
-    return this.left + (time - from) / (to - from) * (this.right - this.left);
-  }
-
-  time(x) {
-    const [from, to] = this.view;
-    return from + (x - this.left) / (this.right - this.left) * (to - from);
   }
 
   draw() {
@@ -548,43 +526,6 @@ class Timeline {
 
   // Pointing
 
-  pointer() {
-    let held = null;
-    const place = event => {
-      const box = this.canvas.getBoundingClientRect();
-      return [event.clientX - box.left, event.clientY - box.top];
-    };
-    this.canvas.addEventListener('pointerdown', event => {
-      const [x] = place(event);
-      held = { x, view: [...this.view], moved: false };
-      this.canvas.setPointerCapture(event.pointerId);
-    });
-    this.canvas.addEventListener('pointermove', event => {
-      const [x, y] = place(event);
-      if (held && Math.abs(x - held.x) > 4) held.moved = true;
-      if (held?.moved) {
-        const perPixel = (held.view[1] - held.view[0]) / (this.right - this.left);
-        this.setView(held.view[0] - (x - held.x) * perPixel, held.view[1] - (x - held.x) * perPixel);
-        this.tip.hide();
-      } else this.point(x, y);
-    });
-    this.canvas.addEventListener('pointerup', event => {
-      const [x, y] = place(event);
-      if (held && !held.moved) {
-        const near = this.near(x, y);
-        if (near.length) this.choose(near[0], 'plot');
-      }
-      held = null;
-    });
-    this.canvas.addEventListener('pointercancel', () => { held = null; });
-    this.canvas.addEventListener('pointerleave', () => this.tip.hide());
-    this.canvas.addEventListener('wheel', event => {
-      if (!event.ctrlKey && !event.metaKey && !event.shiftKey) return; // the page scrolls
-      event.preventDefault();
-      this.zoom(event.deltaY + event.deltaX > 0 ? 1.25 : 0.8, this.time(place(event)[0]));
-    }, { passive: false });
-  }
-
   rowAt(y) { return this.rows?.find(row => y >= row.top && y < row.y + row.height); }
 
   // near gives the events under the pointer, the nearest first.
@@ -593,7 +534,7 @@ class Timeline {
     const service = row?.type === 'lane' ? row.index : -1;
     const times = service >= 0 ? this.timesOf[service] : this.at;
     const events = service >= 0 ? this.byService[service] : this.all;
-    const from = this.time(x - 4), to = this.time(x + 4), here = this.time(x);
+    const from = this.value(x - 4), to = this.value(x + 4), here = this.value(x);
     const found = [];
     for (let place = lowerBound(times, from); place < times.length && times[place] <= to && found.length < 400; place++) {
       if (service < 0 && this.data.events.kinds[events[place]] !== 'f') continue;
@@ -605,7 +546,7 @@ class Timeline {
   point(x, y) {
     const lines = [];
     const row = this.rowAt(y);
-    const here = clamp(this.time(x), 0, this.data.end);
+    const here = clamp(this.value(x), 0, this.data.end);
     const near = this.near(x, y);
     for (const index of near.slice(0, 6).sort((a, b) => a - b)) {
       lines.push([seconds(this.at[index]), cut(this.data.events.text[index], 160)]);
