@@ -72,7 +72,7 @@ func (r *run) newProgress() (*progress, error) {
 		}
 		p.logs = append(p.logs, count)
 	}
-	p.ready = readyLines(r.scenario)
+	p.ready = r.readyLines()
 	return p, nil
 }
 

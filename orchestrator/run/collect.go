@@ -2,6 +2,7 @@ package run
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,7 +109,7 @@ func (r *run) collectStable(ctx context.Context, expect scenario.StableExpect) e
 	if err := s.Start(ctx); err != nil {
 		return fmt.Errorf("restart %s once more: %w", expect.Service, err)
 	}
-	if err := r.awaitReady(ctx, s, life, expect.Ready); err != nil {
+	if err := r.awaitReady(ctx, s, life, cmp.Or(expect.Ready, r.facts.Ready[expect.Service])); err != nil {
 		return err
 	}
 	return r.collectFiles(ctx, expect.Service, expect.Files, history.AfterStable)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/killpoint/killpoint/orchestrator/history"
-	"github.com/killpoint/killpoint/orchestrator/scenario"
 )
 
 // A service that was started again after a fault has to recover before its
@@ -21,14 +20,21 @@ type readyLine struct {
 	life    int // the newest that has said so
 }
 
-// readyLines are those that the scenario knows, one for each service.
-func readyLines(sc *scenario.Scenario) []readyLine {
+// readyLines are those that are known, one for each service: what a stable
+// expectation says stands above the facts.
+func (r *run) readyLines() []readyLine {
 	var lines []readyLine
-	for _, stable := range sc.Expect.Stable {
-		known := slices.ContainsFunc(lines, func(line readyLine) bool { return line.service == stable.Service })
-		if stable.Ready != "" && !known {
-			lines = append(lines, readyLine{service: stable.Service, text: stable.Ready})
+	add := func(service, text string) {
+		known := slices.ContainsFunc(lines, func(line readyLine) bool { return line.service == service })
+		if text != "" && !known {
+			lines = append(lines, readyLine{service: service, text: text})
 		}
+	}
+	for _, stable := range r.scenario.Expect.Stable {
+		add(stable.Service, stable.Ready)
+	}
+	for service, text := range r.facts.Ready {
+		add(service, text)
 	}
 	return lines
 }

@@ -16,7 +16,7 @@ func recovery(t *testing.T, ready string, settle time.Duration) (*run, *service,
 	sc := &scenario.Scenario{Settle: scenario.Duration(settle)}
 	sc.Expect.Stable = []scenario.StableExpect{{Service: "worker", Ready: ready}, {Service: "worker", Ready: "never"}}
 	g := &group{recorder: history.NewRecorder(history.Meta{}, t.TempDir()), services: map[string]*service{}}
-	r := &run{group: g, scenario: sc}
+	r := &run{group: g, scenario: sc, facts: scenario.Facts{Ready: map[string]string{"worker": "never", "other": "Up"}}}
 	var err error
 	if r.progress, err = r.newProgress(); err != nil {
 		t.Fatal(err)
@@ -47,6 +47,17 @@ func TestAServiceThatSaysWhenItIsReadyIsWaitedFor(t *testing.T) {
 	if unready := r.unready(); len(unready) != 0 || r.mayRecover() {
 		t.Errorf("%v is waited for", unready)
 	}
+	other := r.services["other"] // of which only the facts know
+	other.faulted.Store(true)
+	other.update(func(state *serviceState) { state.incarnation = 2 })
+	if unready := r.unready(); !slices.Equal(unready, []string{"other to be ready again"}) {
+		t.Errorf("%v is waited for", unready)
+	}
+	add(history.Event{Kind: history.Log, Service: "other", Incarnation: 2, Text: "Up"})
+	if unready := r.unready(); len(unready) != 0 {
+		t.Errorf("%v is waited for", unready)
+	}
+	other.update(func(state *serviceState) { state.running = false })
 	worker.update(func(state *serviceState) { state.running = false })
 	if len(r.recovering()) != 0 {
 		t.Error("a service that is down is waited for")

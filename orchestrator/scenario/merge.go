@@ -46,6 +46,10 @@ func (b *binder) mergeFacts() *Facts {
 		fallBack(b, "done", &merged.Done, system.Done)
 		fallBack(b, "verdicts", &merged.Verdicts, system.Verdicts)
 		fallBack(b, "rows", &merged.Rows, system.Rows)
+		if merged.Ready == nil {
+			merged.Ready = system.Ready
+			b.takePositions("ready")
+		}
 		fallBack(b, "explore", &merged.Explore, system.Explore)
 		fallBack(b, "expect", &merged.Expect, system.Expect)
 	}
@@ -67,8 +71,12 @@ func fallBack[T any](b *binder, key string, own **T, system *T) {
 		return
 	}
 	*own = system
-	path := join(factsKey, key)
-	maps.Copy(b.Positions, under(b.Binding.Facts.Positions, path))
+	b.takePositions(key)
+}
+
+// takePositions says of a fact of the compose file where it was written.
+func (b *binder) takePositions(key string) {
+	maps.Copy(b.Positions, under(b.Binding.Facts.Positions, join(factsKey, key)))
 }
 
 // mergeExpect adds what every scenario of the system expects to what this one

@@ -50,6 +50,9 @@ func (b *binder) checkFactServices(f *Facts) {
 			b.refuse(factsKey+".done.drained", "add broker: {service: …} to x-killpoint", "queues are named, but no broker that has them")
 		}
 	}
+	for _, service := range slices.Sorted(maps.Keys(f.Ready)) {
+		b.needService(factsKey+".ready."+service, service)
+	}
 	if f.Explore != nil {
 		b.checkWithout(f)
 	}

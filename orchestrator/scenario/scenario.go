@@ -52,8 +52,10 @@ type Facts struct {
 	Done     *Done     `yaml:"done" json:"done,omitempty" doc:"how one sees that the work is done"`
 	Verdicts *Verdicts `yaml:"verdicts" json:"verdicts,omitempty" doc:"the log lines in which a service judges units of work"`
 	Rows     *Rows     `yaml:"rows" json:"rows,omitempty" doc:"where rows are sent and where they must end up"`
-	Explore  *Explore  `yaml:"explore" json:"explore,omitempty" doc:"how explore makes the system do the same thing each time"`
-	Expect   *Expect   `yaml:"expect" json:"expect,omitempty" doc:"expectations of every scenario of this system; a scenario's own come on top"`
+	// Ready is a line, or a part of one, by service.
+	Ready   map[string]string `yaml:"ready" json:"ready,omitempty" keys:"service" form:"line" doc:"lines that say that a service has come up, by service: after a crash that comes when all work is done, the end of a run waits for it; for quiet during the settle time, where there is none"`
+	Explore *Explore          `yaml:"explore" json:"explore,omitempty" doc:"how explore makes the system do the same thing each time"`
+	Expect  *Expect           `yaml:"expect" json:"expect,omitempty" doc:"expectations of every scenario of this system; a scenario's own come on top"`
 
 	// Positions says where each part was written, by its path in the
 	// document such as "x-killpoint.rows.sent.file".
@@ -215,7 +217,7 @@ type RunExpect struct {
 type StableExpect struct {
 	Service  string   `yaml:"service" json:"service" form:"service" doc:"the service that is restarted" required:"true"`
 	Files    string   `yaml:"files" json:"files" form:"glob" doc:"glob of absolute paths in the container" required:"true"`
-	Ready    string   `yaml:"ready" json:"ready,omitempty" form:"line" doc:"a line of its log that says that it has come up; its health check, or quiet for the settle time, when left out"`
+	Ready    string   `yaml:"ready" json:"ready,omitempty" form:"line" doc:"a line of its log that says that it has come up; the one that the system facts name, its health check, or quiet for the settle time, when left out"`
 	Position Position `yaml:"-" json:"position"`
 }
 
