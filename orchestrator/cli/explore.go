@@ -26,7 +26,7 @@ type exploreOptions struct {
 
 	env []string
 
-	resume, list, batched, keepLogs, quiet bool
+	resume, list, batched, keepLogs, failFast, asFound, quiet bool
 
 	allowExternal, build bool
 
@@ -93,7 +93,9 @@ killpoint explore scenarios/normal.yaml --target worker-2 --list  # print the po
 	flags.BoolVar(&o.list, "list", false, "print the points, and run none")
 	flags.IntVar(&o.parallel, "parallel", 0, "run this `number` of points side by side; one for each core when left out, at most 8")
 	flags.IntVar(&o.record, "record", explore.DefaultRecordings, "record the undisturbed run this `number` of times, to see what differs")
-	flags.IntVar(&o.confirm, "confirm", explore.DefaultConfirm, "run this `number` of failures again in fresh containers, of different kinds")
+	flags.IntVar(&o.confirm, "confirm", explore.DefaultConfirm, "run this `number` of failures again in fresh containers, of different kinds; with 0 failures are neither confirmed nor made smaller")
+	flags.BoolVar(&o.failFast, "fail-fast", false, "begin no further point once one has failed")
+	flags.BoolVar(&o.asFound, "as-found", false, "look for no smaller failure than those that were found")
 	flags.BoolVar(&o.batched, "batched", false, "leave away the variables of x-killpoint that make runs equal")
 	flags.BoolVar(&o.keepLogs, "keep-logs", false, "judge by the log lines and exit codes that the scenario expects, too")
 	flags.DurationVar(&o.timeout, "timeout", 0, "the longest a run may take, above what the scenario says")
@@ -216,7 +218,7 @@ func (o *exploreOptions) again(file string) string {
 	for _, set := range []struct {
 		is   bool
 		flag string
-	}{{o.batched, "--batched"}, {o.keepLogs, "--keep-logs"}, {o.allowExternal, "--allow-external"}} {
+	}{{o.failFast, "--fail-fast"}, {o.asFound, "--as-found"}, {o.batched, "--batched"}, {o.keepLogs, "--keep-logs"}, {o.allowExternal, "--allow-external"}} {
 		if set.is {
 			words = append(words, set.flag)
 		}

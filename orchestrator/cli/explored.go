@@ -123,13 +123,18 @@ func (e *exploration) prepare() (err error) {
 		return fmt.Errorf("create folder for histories: %w", err)
 	}
 	e.view = e.newCampaignView(e.exploreOptions)
-	e.campaign, err = explore.Open(explore.Options{
+	options := explore.Options{
 		Settings:  e.settings(e.loaded.Scenario.Name, e.file),
 		Scenario:  explore.Undisturbed(e.loaded.Scenario, e.target, e.keepLogs),
 		Collected: explore.Collected(e.loaded.Scenario, e.loaded.System, e.target),
 		Folder:    e.folder, Resume: e.resume, Recordings: e.record, Budget: e.budget, FullTimeout: e.timeout > 0,
-		Afresh: e.afresh, Work: e.work(), Confirm: e.confirm, Keep: e.keepRun, Judge: e.judge, Watcher: e.view, Now: e.now,
-	})
+		FailFast: e.failFast, AsFound: e.asFound,
+		Work: e.work(), Confirm: e.confirm, Keep: e.keepRun, Judge: e.judge, Watcher: e.view, Now: e.now,
+	}
+	if e.confirm > 0 {
+		options.Afresh = e.afresh
+	}
+	e.campaign, err = explore.Open(options)
 	if err != nil {
 		e.close()
 	}

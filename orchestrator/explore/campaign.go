@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/killpoint/killpoint/orchestrator/check"
@@ -33,6 +34,8 @@ type Options struct {
 	// Budget is how long points are run, at most; 0: as long as it takes. What
 	// comes before and after them is not cut short.
 	Budget time.Duration
+	// FailFast begins no further point once one has failed.
+	FailFast bool
 	// FullTimeout gives every trial as long as the scenario says. Otherwise it
 	// is given ten times as long as an undisturbed one took, and failures are
 	// confirmed with the full time.
@@ -45,6 +48,8 @@ type Options struct {
 	Work map[string]int
 	// Confirm is how many failures are confirmed, of different kinds; 0: 3.
 	Confirm int
+	// AsFound leaves failures as they were found and looks for no smaller one.
+	AsFound bool
 	// Keep saves a run in fresh containers that failed into a folder, with the
 	// command that runs it again.
 	Keep func(folder, replay string, sc *scenario.Scenario, h *history.History, verdict check.Verdict) error
@@ -283,7 +288,7 @@ func (c *Campaign) explore(ctx context.Context) error {
 		c.progress.Total += c.pairs() // as far as is known
 	}
 	c.Watcher.Phase("crashing " + c.Target)
-	if err := c.runLegs(ctx, c.legs[:1], c.share()); err != nil || c.Depth < 2 {
+	if err := c.runLegs(ctx, c.legs[:1], c.share()); err != nil || c.Depth < 2 || c.isDecided() {
 		return err
 	}
 	return c.exploreRecoveries(ctx)
@@ -503,6 +508,11 @@ func (c *Campaign) count(status Status, by int) {
 func (c *Campaign) runLegs(ctx context.Context, legs []*leg, deadline time.Time) error {
 	feeding, stop := context.WithCancel(ctx)
 	defer stop()
+	enough := make(chan struct{})
+	found := sync.OnceFunc(func() { close(enough) })
+	if c.isDecided() {
+		found()
+	}
 	items := make(chan Item)
 	go func() {
 		defer close(items)
@@ -515,7 +525,14 @@ func (c *Campaign) runLegs(ctx context.Context, legs []*leg, deadline time.Time)
 					return
 				}
 				select {
+				case <-enough: // which the next select may not see
+					return
+				default:
+				}
+				select {
 				case items <- one.plan.Item(number):
+				case <-enough:
+					return
 				case <-feeding.Done():
 					return
 				}
@@ -528,10 +545,16 @@ func (c *Campaign) runLegs(ctx context.Context, legs []*leg, deadline time.Time)
 			failed = err
 			stop()
 		}
+		if c.isDecided() {
+			found()
+		}
 	})
 	stop()
 	return errors.Join(err, failed)
 }
+
+// isDecided says whether a failure is all that was asked for, and there is one.
+func (c *Campaign) isDecided() bool { return c.FailFast && c.progress.Failed > 0 }
 
 // note writes an outcome down and tells of it.
 func (c *Campaign) note(outcome Outcome) error {

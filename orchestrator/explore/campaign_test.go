@@ -188,6 +188,29 @@ func TestCampaignOfABadWorker(t *testing.T) {
 	}
 }
 
+// TestFailFast holds that one failure ends a campaign that asks for no more, in
+// a later session too, and that what it found is left as it was found.
+func TestFailFast(t *testing.T) {
+	b := newBench(t, loses(4), Settings{Depth: 2})
+	b.options.FailFast, b.options.AsFound = true, true
+	c, document := b.must(1)
+	if document.Totals.Failed != 1 || document.Totals.NotRun == 0 || document.Outcome != report.Failed {
+		t.Errorf("%+v", document.Totals)
+	}
+	if document.Smallest != nil || len(c.confirmations) != 1 || len(c.legs) != 1 {
+		t.Errorf("smallest %+v, confirmed %v, %d legs", document.Smallest, c.confirmations, len(c.legs))
+	}
+	b.options.Resume = true
+	_, again := b.must(1)
+	if again.Totals != document.Totals {
+		t.Errorf("resumed: %+v, want %+v", again.Totals, document.Totals)
+	}
+	b.options.FailFast = false
+	if _, whole := b.must(1); whole.Totals.NotRun != 0 || whole.Totals.Failed < 5 {
+		t.Errorf("gone on with: %+v", whole.Totals)
+	}
+}
+
 // TestTheSameSeedGivesTheSameCampaign compares two campaigns as users do.
 func TestTheSameSeedGivesTheSameCampaign(t *testing.T) {
 	for _, settings := range []Settings{

@@ -95,7 +95,7 @@ func (c *Campaign) settle(ctx context.Context) error {
 	if err := c.confirm(ctx, failures[:min(len(failures), c.Confirm)]); err != nil || ctx.Err() != nil {
 		return err
 	}
-	if c.smallest != nil {
+	if c.smallest != nil || c.AsFound {
 		return nil
 	}
 	c.Watcher.Phase("looking for the least that still fails")
