@@ -3,6 +3,7 @@
 SCENARIO ?=
 PARALLEL ?= 2
 REPORT   ?= reports
+BUDGET   ?= 30s
 GO       ?= go
 
 COMPOSE := $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
@@ -65,6 +66,22 @@ test: build images chromium ## run every test, with the race detector, on real D
 .PHONY: exactness
 exactness: ## kill programs in Go, C, Python and sh, each at 1,000 planned bytes, and count how many end there
 	@$(GO) test ./orchestrator/interpose/supervisor -count 1 -timeout 60m -run TestExactness -exact-kills 1000 -exact-containers 100 -v
+
+.PHONY: proof
+proof: build images ## explore every broken worker, and the correct one: what is found, after how many crash points
+	@$(GO) test ./proof -count 1 -timeout 60m -run TestExplorationsFindEveryVariant -explored -v
+
+.PHONY: rate
+rate: build images ## print how many crash points go into a minute, beside a plain script
+	@$(GO) test ./proof -count 1 -timeout 60m -run TestRates -rates -v
+
+.PHONY: explore
+explore: build images ## crash worker-2 and worker-3 at every point, in both models; BUDGET=0 for all of them
+	@for target in worker-2 worker-3; do for model in process-crash power-loss; do \
+		rm -rf $(REPORT)/explore-$$target-$$model; \
+		bin/killpoint explore scenarios/normal.yaml --target $$target --model $$model --budget $(BUDGET) \
+			--report $(REPORT)/explore-$$target-$$model || exit 1; \
+	done; done
 
 .PHONY: proof-subtle
 proof-subtle: build images ## show that the subtle broken workers pass every scenario

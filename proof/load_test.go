@@ -57,6 +57,7 @@ func TestLoadRefuses(t *testing.T) {
 		{strings.Replace(subtle, "point:", "#", 1), "point is where"},
 		{strings.Replace(subtle, "1:before", "0:before", 1), "counted from 1"},
 		{strings.Replace(subtle, "worker-2:fsync", "worker-3:fsync", 1), "want one of worker-2"},
+		{plain + "depth: 3\n", "only 2 can be given"},
 		{strings.Replace(subtle, "before", "before:lose-all", 1), "not one of the model process-crash"},
 		{strings.Replace(subtle, "process-crash", "power-loss", 1), "not one of the model power-loss"},
 		{strings.Replace(plain, "process-crash", "sunspots", 1), `model "sunspots"`},

@@ -62,6 +62,9 @@ type Variant struct {
 	// to come to the mistake and no longer.
 	Model string            `yaml:"model"`
 	Env   map[string]string `yaml:"env"`
+	// Depth is 2 where only a second crash, in the recovery from a first,
+	// shows it.
+	Depth int `yaml:"depth"`
 	// Unexplored says why no exploration finds it; it has no model then.
 	Unexplored string `yaml:"unexplored"`
 }
@@ -79,7 +82,7 @@ type Change struct {
 func Correct() Variant {
 	return Variant{
 		Name: "correct", Mistake: "None: it is the worker as it ships.", Service: "worker-2",
-		Model: PowerLoss, Env: map[string]string{"NUM_CHUNKS": "8", "JOURNAL_BYTES": "1024"},
+		Model: PowerLoss, Env: map[string]string{"NUM_CHUNKS": "8", "JOURNAL_BYTES": "1024"}, Depth: 2,
 	}
 }
 
@@ -142,6 +145,7 @@ func (v Variant) check() error {
 		refuse(change.Old == change.New, "change %s: changes nothing", change.File)
 		refuse(strings.Contains(change.New, "time.Sleep"), "change %s: a variant must be wrong in itself, not by a sleep that widens a window", change.File)
 	}
+	refuse(v.Depth != 0 && (v.Depth != 2 || v.Model == ""), "depth %d: only 2 can be given, for explorations", v.Depth)
 	crashes, err := v.Crashes()
 	if err != nil {
 		wrong = append(wrong, err)

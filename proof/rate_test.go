@@ -1,0 +1,74 @@
+package proof_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"github.com/killpoint/killpoint/orchestrator/report"
+)
+
+var rates = flag.Bool("rates", false, "print how many crash points go into a minute, beside a plain script")
+
+// The rates of the ways to crash worker-2 of the shipped pipeline, and of the
+// script that does it one by one, in one run. Only points count whose own
+// checks ran.
+func TestRates(t *testing.T) {
+	if !*rates {
+		t.Skip("takes some minutes; make rate runs it")
+	}
+	process := exploredRate(t, "process", 600)
+	container := exploredRate(t, "container", 120)
+	const crashes = 6
+	script := exec.Command(filepath.Join(root, "proof", "plain.sh"), strconv.Itoa(crashes))
+	script.Stderr = os.Stderr
+	output, err := script.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	found := regexp.MustCompile(`in (\d+) s`).FindSubmatch(output)
+	if found == nil {
+		t.Fatalf("plain.sh says %s", output)
+	}
+	seconds, _ := strconv.ParseFloat(string(found[1]), 64)
+	plain := crashes * 60 / max(seconds, 1)
+	fmt.Printf("%-28s %8s %10s %8s\n", "", "a minute", "of a goal", "of plain")
+	for _, line := range []struct {
+		name       string
+		rate, goal float64
+	}{{"in place", process, 1000}, {"container kills", container, 120}, {"plain script", plain, 0}} {
+		goal := ""
+		if line.goal > 0 {
+			goal = fmt.Sprintf("%.0f %%", 100*line.rate/line.goal)
+		}
+		fmt.Printf("%-28s %8.1f %10s %7.1fx\n", line.name, line.rate, goal, line.rate/plain)
+	}
+}
+
+// exploredRate explores a sample of points and says how many went into a minute.
+func exploredRate(t *testing.T, way string, most int) float64 {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "campaign.json")
+	code, output := command(t, "explore", "scenarios/normal.yaml", "--target", "worker-2", "--kill", way, "--max", strconv.Itoa(most), "--quiet", "--json", file)
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, output)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var campaign report.Campaign
+	if err := json.Unmarshal(text, &campaign); err != nil {
+		t.Fatal(err)
+	}
+	if campaign.Totals.Passed != campaign.Totals.Points {
+		t.Fatalf("not every point was come to: %+v", campaign.Totals)
+	}
+	return campaign.Rate
+}
