@@ -70,7 +70,7 @@ func New(options Options) *Broker {
 // ended before work had a session; or why the broker will never take this
 // worker.
 func (b *Broker) Run(ctx context.Context, queues []string, work func(*Session) error) error {
-	pause := firstBackoff
+	pause, refused := firstBackoff, 0
 	for {
 		session, err := b.open(ctx, queues)
 		if err == nil {
@@ -79,7 +79,10 @@ func (b *Broker) Run(ctx context.Context, queues []string, work func(*Session) e
 			err = work(session)
 			session.close()
 		}
-		if err == nil || !errors.Is(err, ErrLost) {
+		if refused++; !errors.Is(err, errRefused) {
+			refused = 0
+		}
+		if err == nil || !errors.Is(err, ErrLost) && (refused == 0 || refused == refusals) {
 			return err
 		}
 		if ctx.Err() != nil {

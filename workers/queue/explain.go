@@ -8,6 +8,14 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
+// errRefused is what a broker without a word about it is taken to mean that
+// closes the connection after it was told the user and the password. One that
+// dies at that moment does the same, and the client library cannot ask for an
+// answer: so it is believed only when it is said refusals times in a row.
+var errRefused = errors.New("refuses this user or password")
+
+const refusals = 3
+
 // explainDial tells trouble that passes (the broker is starting, or away) from
 // an answer that will be the same the next time.
 func (b *Broker) explainDial(err error) error {
@@ -19,7 +27,7 @@ func (b *Broker) explainDial(err error) error {
 	case errors.Is(err, amqp.ErrVhost) || refusal.Code == amqp.NotAllowed:
 		return fmt.Errorf("connect to %s: the broker does not let this user into the virtual host (%s); make it, or set RABBITMQ_URL to another: %w", b.address, refusal.Reason, ErrLost)
 	case refusal.Code == amqp.AccessRefused:
-		return fmt.Errorf("connect to %s: the broker refuses this user or password (%s); set RABBITMQ_URL to what RABBITMQ_DEFAULT_USER and RABBITMQ_DEFAULT_PASS say, and mind that guest is for local connections only", b.address, refusal.Reason)
+		return fmt.Errorf("connect to %s: the broker %w (%s); set RABBITMQ_URL to what RABBITMQ_DEFAULT_USER and RABBITMQ_DEFAULT_PASS say, and mind that guest is for local connections only", b.address, errRefused, refusal.Reason)
 	}
 	return fmt.Errorf("connect to %s: %v: %w", b.address, err, ErrLost)
 }
