@@ -117,7 +117,15 @@ func (a *adoptionState) load(m *Manager, recorded extent) error {
 	}
 	a.half = map[string][]int{}
 	for line := range strings.Lines(string(data)) {
-		if partition, id, ok := parseWrittenLine(strings.TrimSuffix(line, "\n")); ok && !m.Written(id) {
+		partition, id, ok := parseWrittenLine(strings.TrimSuffix(line, "\n"))
+		if !ok {
+			continue
+		}
+		written, err := m.Written(id)
+		if err != nil {
+			return err
+		}
+		if !written {
 			a.half[id] = append(a.half[id], partition)
 		}
 	}

@@ -29,6 +29,8 @@ func (m *Manager) checkpoint() error {
 	m.ids.extent = snapshot.ids
 	m.savedCount = snapshot.chunks
 	m.unsavedIDs, m.unsavedCount = m.unsavedIDs[:0], 0
+	m.seen.freeze(m.ids.extent)
+	m.seen.makeSegment(m.ids.extent)
 	return nil
 }
 

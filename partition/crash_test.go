@@ -163,12 +163,20 @@ func TestCrashAtEveryOperation(t *testing.T) {
 	for _, durability := range []partition.Durability{partition.Power, partition.Process} {
 		t.Run(durability.String(), func(t *testing.T) {
 			t.Parallel()
-			crashEverywhere(t, durability, workload())
+			crashEverywhere(t, options(crashfs.New(), durability), workload())
+		})
+		t.Run(durability.String()+", indexed", func(t *testing.T) {
+			t.Parallel()
+			crashEverywhere(t, indexed(options(crashfs.New(), durability)), workload())
 		})
 	}
 }
 
-func crashEverywhere(t *testing.T, durability partition.Durability, steps []step) {
+// indexed has an index in which a segment is made of every two chunks.
+func indexed(o partition.Options) partition.Options { return partition.IndexEvery(o, 2) }
+
+func crashEverywhere(t *testing.T, o partition.Options, steps []step) {
+	disk, durability := o.FS.(*crashfs.FS), o.Durability
 	seeds, nestedSeeds, stride := 3, 0, 12
 	switch {
 	case underRace:
@@ -176,8 +184,6 @@ func crashEverywhere(t *testing.T, durability partition.Durability, steps []step
 	case *exhaustive:
 		seeds, nestedSeeds, stride = 20, 2, 1
 	}
-	disk := crashfs.New()
-	o := options(disk, durability)
 	everything := allDeliveries(steps)
 	var allowed []model
 	judged := map[string]bool{}
@@ -248,10 +254,19 @@ func crashEverywhere(t *testing.T, durability partition.Durability, steps []step
 // the worker tries again at once, and when it goes on to other things and is
 // killed or loses its power somewhere later.
 func TestErrorAtEveryOperation(t *testing.T) {
+	for _, make := range []func(*crashfs.FS) partition.Options{
+		func(disk *crashfs.FS) partition.Options { return options(disk, partition.Power) },
+		func(disk *crashfs.FS) partition.Options { return indexed(options(disk, partition.Power)) },
+	} {
+		errorAtEveryOperation(t, make)
+	}
+}
+
+func errorAtEveryOperation(t *testing.T, make func(*crashfs.FS) partition.Options) {
 	clean := crashfs.New()
 	var allowed []model
 	steps := workload()
-	if err := play(options(clean, partition.Power), steps, &allowed); err != nil {
+	if err := play(make(clean), steps, &allowed); err != nil {
 		t.Fatal(err)
 	}
 	failed := 0
@@ -274,7 +289,7 @@ func TestErrorAtEveryOperation(t *testing.T) {
 					}
 					return fault
 				}
-				worker := worker{options: options(disk, partition.Power), disk: disk, persistent: persistent}
+				worker := worker{options: make(disk), disk: disk, persistent: persistent}
 				if err := worker.play(steps); err != nil {
 					t.Fatalf("%s fails (done all the same: %v; tried again: %v): %v", point, done, persistent, err)
 				}

@@ -64,3 +64,9 @@ var (
 	ParseFileName = parseFileName
 	FileName      = fileName
 )
+
+// IndexEvery makes a segment of the index of so many ids, not of 131072.
+func IndexEvery(o Options, ids int) Options {
+	o.indexIDs = ids
+	return o
+}

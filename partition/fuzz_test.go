@@ -143,7 +143,7 @@ func FuzzOldStateFiles(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !m.Written("x") {
+		if !knows(m, "x") {
 			t.Fatal("a chunk was forgotten")
 		}
 	})

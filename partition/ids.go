@@ -5,14 +5,6 @@ import (
 	"fmt"
 )
 
-// idSet remembers which chunks were written. It is small so that a bounded
-// index on disk can take the place of the memory.
-type idSet interface {
-	has(id string) bool
-	add(id string)
-	len() int
-}
-
 // memoryIDs keeps every id in memory. A UUID in its usual form costs 16 bytes
 // and no string, which is most of what a set of ids would hold.
 type memoryIDs struct {
@@ -25,6 +17,9 @@ func newMemoryIDs() *memoryIDs {
 }
 
 func (s *memoryIDs) has(id string) bool {
+	if s == nil {
+		return false
+	}
 	if uuid, ok := packUUID(id); ok {
 		_, found := s.uuids[uuid]
 		return found
@@ -75,17 +70,58 @@ func appendID(log []byte, id string) []byte {
 	return append(append(log, byte(len(id))), id...)
 }
 
-// eachID calls f for every entry of an id log. A torn or empty entry is an
-// error, because the log's length and checksum were recorded after it was
-// synced.
-func eachID(log []byte, f func(id string)) error {
-	for at := 0; at < len(log); {
-		length := int(log[at])
-		if length == 0 || at+1+length > len(log) {
-			return fmt.Errorf("entry at offset %d is torn", at)
+// logReader reads the id log from one of its entries on.
+type logReader struct {
+	file   File
+	path   string
+	at     extent // of what was given out
+	buffer []byte // that was read behind at
+	memory []byte
+}
+
+func newLogReader(file File, path string, from extent) *logReader {
+	return &logReader{file: file, path: path, at: from}
+}
+
+const logReadBytes = 256 << 10
+
+// next gives the next entry's id, which is valid until the call after. end is
+// how long the log is; the entry must not reach beyond it.
+func (l *logReader) next(end int64) ([]byte, error) {
+	if length := 1 + MaxIDBytes; len(l.buffer) < length && l.at.size+int64(len(l.buffer)) < end {
+		if l.memory == nil {
+			l.memory = make([]byte, logReadBytes)
 		}
-		f(string(log[at+1 : at+1+length]))
-		at += 1 + length
+		kept := copy(l.memory, l.buffer)
+		l.buffer = l.memory[:min(int64(len(l.memory)), end-l.at.size)]
+		if err := readFull(l.file, l.buffer[kept:], l.at.size+int64(kept)); err != nil {
+			return nil, fmt.Errorf("read %s: %w", l.path, err)
+		}
+	}
+	if len(l.buffer) == 0 || l.buffer[0] == 0 || int(l.buffer[0]) >= len(l.buffer) {
+		return nil, &CorruptError{File: l.path, Offset: l.at.size, Reason: "the entry is torn; " + corruptIDsHint}
+	}
+	entry := l.buffer[:1+int(l.buffer[0])]
+	l.buffer = l.buffer[len(entry):]
+	l.at = l.at.extend(entry)
+	return entry[1:], nil
+}
+
+const corruptIDsHint = "restore the state directory from a copy"
+
+// each gives every id up to an end of the log, and where its entry begins. What
+// was read must match the checksum there.
+func (l *logReader) each(to extent, f func(id []byte, place int64)) error {
+	for l.at.size < to.size {
+		place := l.at.size
+		id, err := l.next(to.size)
+		if err != nil {
+			return err
+		}
+		f(id, place)
+	}
+	if l.at != to {
+		return &CorruptError{File: l.path, Offset: 0, Reason: "the chunk ids do not match their checksum; " + corruptIDsHint}
 	}
 	return nil
 }

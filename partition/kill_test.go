@@ -229,8 +229,8 @@ func judgeKilled(t *testing.T, dir string, durability partition.Durability, said
 		t.Fatalf("after %d acknowledged chunks: %v", len(said), err)
 	}
 	for _, d := range killWorkload() {
-		if m.Written(d.id) != found.has(d.id) {
-			t.Fatalf("Written(%s) is %v, but its rows say otherwise", d.id, m.Written(d.id))
+		if knows(m, d.id) != found.has(d.id) {
+			t.Fatalf("Written(%s) is %v, but its rows say otherwise", d.id, knows(m, d.id))
 		}
 	}
 	mustClose(t, m)
@@ -238,6 +238,34 @@ func judgeKilled(t *testing.T, dir string, durability partition.Durability, said
 	if err != nil || report.Err() != nil {
 		t.Fatalf("verify: %v, %v", err, report.Err())
 	}
+}
+
+// TestLockEndsWithItsManager: a copy of the lock's descriptor, such as every
+// process has between fork and exec that another goroutine starts, does not keep
+// the directory locked.
+func TestLockEndsWithItsManager(t *testing.T) {
+	o := killOptions(t.TempDir(), partition.Power)
+	m := mustOpen(t, o)
+	copied := 0
+	for _, name := range []string{filepath.Join(o.StateDir, "writer.lock"), o.Dir} {
+		for fd := range 256 {
+			if target, err := os.Readlink(fmt.Sprint("/proc/self/fd/", fd)); err != nil || target != name {
+				continue
+			}
+			duplicate, err := syscall.Dup(fd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer syscall.Close(duplicate)
+			copied++
+			break
+		}
+	}
+	if copied != 2 {
+		t.Skip("the descriptors of the locks cannot be found here")
+	}
+	mustClose(t, m)
+	mustClose(t, mustOpen(t, o))
 }
 
 // TestSIGKILL kills a real process on a real file system in the middle of one

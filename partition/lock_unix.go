@@ -28,5 +28,15 @@ func (osFS) Lock(name string) (io.Closer, error) {
 		}
 		return nil, &os.PathError{Op: "flock", Path: name, Err: err}
 	}
-	return f, nil
+	return flock{f}, nil
+}
+
+// flock is a lock that is held.
+type flock struct{ *os.File }
+
+// Close unlocks and does not leave it to the closing of the file: a process
+// that another goroutine has just forked, and that has not come to its exec
+// yet, has the file open too, and would hold the lock a little longer.
+func (l flock) Close() error {
+	return errors.Join(unix.Flock(int(l.Fd()), unix.LOCK_UN), l.File.Close())
 }

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,9 +44,7 @@ type Manager struct {
 	unapplied     bool  // plan is committed, but not yet wholly in the files
 	failure       error // sticky
 	recovery      Recovery
-
-	seenMu sync.RWMutex
-	seen   idSet
+	seen          dedupe
 }
 
 // family is the files of one prefix.
@@ -97,8 +96,11 @@ func newManager(o Options) *Manager {
 		processed: state(processedName),
 		written:   state(writtenName),
 		ids:       state(idLogName),
-		seen:      newMemoryIDs(),
-		journal:   journal{fs: o.FS, dir: o.StateDir, durability: o.Durability, limit: o.JournalBytes},
+		seen: dedupe{
+			recent: newMemoryIDs(), enough: cmp.Or(o.indexIDs, indexIDs),
+			index: &index{fs: o.FS, dir: o.StateDir, log: filepath.Join(o.StateDir, idLogName)},
+		},
+		journal: journal{fs: o.FS, dir: o.StateDir, durability: o.Durability, limit: o.JournalBytes},
 	}
 }
 
@@ -147,12 +149,9 @@ func (m *Manager) lock() error {
 func (m *Manager) Recovery() Recovery { return m.recovery }
 
 // Written says whether a chunk's rows are in the partition files, written by
-// this manager, by an earlier one, or by an adopted directory's writer.
-func (m *Manager) Written(id string) bool {
-	m.seenMu.RLock()
-	defer m.seenMu.RUnlock()
-	return m.seen.has(id)
-}
+// this manager, by an earlier one, or by an adopted directory's writer. The
+// error is that of reading the index, ErrCorrupt where it is damaged.
+func (m *Manager) Written(id string) (bool, error) { return m.seen.has(id) }
 
 // Write commits a group of chunks with one sync and puts their rows into the
 // partition files. After it returns nil, the rows of every chunk are visible
@@ -221,7 +220,7 @@ func (m *Manager) Checkpoint(ctx context.Context) error {
 	defer m.mu.Unlock()
 	err := m.ready(ctx)
 	if err == nil {
-		err = m.checkpoint()
+		err = cmp.Or(m.checkpoint(), m.seen.err())
 	}
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
@@ -240,7 +239,7 @@ func (m *Manager) Close() error {
 	}
 	err := m.ready(context.Background())
 	if err == nil && m.journal.groups > 0 {
-		err = m.checkpoint()
+		err = cmp.Or(m.checkpoint(), m.seen.err())
 	}
 	m.failure = ErrClosed
 	err = errors.Join(err, m.release())
@@ -270,6 +269,7 @@ func (m *Manager) release() error {
 			m.journal.slots[i].file = nil
 		}
 	}
+	failures = append(failures, m.seen.close())
 	for _, held := range slices.Backward(m.locks) {
 		failures = append(failures, held.Close())
 	}

@@ -34,7 +34,7 @@ func TestManyGoroutines(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if !m.Written(d.id) {
+				if !knows(m, d.id) {
 					t.Errorf("%s is not written after Write", d.id)
 				}
 				if !results[0].Duplicate {

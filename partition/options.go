@@ -77,6 +77,8 @@ type Options struct {
 	JournalBytes int64
 	// OpenFiles bounds how many partition files are held open; 0 means 1024.
 	OpenFiles int
+
+	indexIDs int // ids that a segment of the index is made of; for tests
 }
 
 // complete checks o and fills in what was left at zero.

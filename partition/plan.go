@@ -56,7 +56,14 @@ func (m *Manager) planGroup(group []*Chunk) ([]Result, error) {
 	size := 0
 	for i, c := range group {
 		results[i].ID = c.id
-		if _, repeated := p.inGroup[c.id]; repeated || m.Written(c.id) {
+		_, repeated := p.inGroup[c.id]
+		if !repeated {
+			var err error
+			if repeated, err = m.seen.has(c.id); err != nil {
+				return nil, err
+			}
+		}
+		if repeated {
 			results[i].Duplicate = true
 			continue
 		}
@@ -230,11 +237,7 @@ func (m *Manager) apply() error {
 		return m.unappliedError(err)
 	}
 	m.unapplied = false
-	m.seenMu.Lock()
-	defer m.seenMu.Unlock()
-	for _, id := range p.ids {
-		m.seen.add(id)
-	}
+	m.seen.add(p.ids)
 	return nil
 }
 

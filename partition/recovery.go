@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -174,52 +173,13 @@ func sizeOf(fsys FS, path string) (int64, error) {
 	return file.Size()
 }
 
-// loadIDs reads the id log and adds the journal's ids to it.
+// loadIDs makes the ids of the id log and of the journal known.
 func (m *Manager) loadIDs(r *replay) error {
-	log, err := m.readIDs()
-	if err != nil {
+	if err := m.openIDs(); err != nil {
 		return err
 	}
-	if crc32.Checksum(log, castagnoli) != m.ids.checksum {
-		return &CorruptError{File: m.ids.path, Offset: 0, Reason: "the chunk ids do not match their checksum; restore the state directory from a copy"}
-	}
-	if err := eachID(log, m.seen.add); err != nil {
-		return &CorruptError{File: m.ids.path, Offset: 0, Reason: err.Error()}
-	}
-	if uint64(m.seen.len()) != m.savedCount {
-		return &CorruptError{File: m.ids.path, Offset: 0, Reason: fmt.Sprintf("it holds %d chunk ids, recorded are %d", m.seen.len(), m.savedCount)}
-	}
-	for _, id := range r.ids {
-		m.seen.add(id)
-	}
+	m.seen.add(r.ids)
 	return nil
-}
-
-// readIDs reads the recorded part of the id log.
-func (m *Manager) readIDs() ([]byte, error) {
-	if m.ids.size == 0 {
-		return nil, nil
-	}
-	file, err := m.fs.OpenRead(m.ids.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &ShortFileError{File: m.ids.path, Recorded: m.ids.size}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", m.ids.path, err)
-	}
-	defer file.Close()
-	size, err := file.Size()
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", m.ids.path, err)
-	}
-	if size < m.ids.size {
-		return nil, &ShortFileError{File: m.ids.path, Recorded: m.ids.size, Actual: size}
-	}
-	log := make([]byte, m.ids.size)
-	if err := readFull(file, log, 0); err != nil {
-		return nil, fmt.Errorf("read %s: %w", m.ids.path, err)
-	}
-	return log, nil
 }
 
 // resumeJournal opens the slots and makes what was read from the newer one

@@ -143,7 +143,7 @@ func (a *Adoption) takeIDs(lines []string) (seen *memoryIDs, log []byte) {
 }
 
 // surveyWritten lists what was written of chunks that are not processed.
-func (m *Manager) surveyWritten(lines []string, processed idSet, adoption *Adoption) (half []byte, err error) {
+func (m *Manager) surveyWritten(lines []string, processed *memoryIDs, adoption *Adoption) (half []byte, err error) {
 	unfinished := newMemoryIDs()
 	for i, line := range lines {
 		partition, id, ok := parseWrittenLine(line)

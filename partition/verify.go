@@ -103,13 +103,14 @@ func look(o Options) (report Report, busy bool, err error) {
 // verifier holds what should be there, from the journal, and what was found.
 type verifier struct {
 	m      *Manager // never opened; it knows the extents and reads the journal
+	ids    *memoryIDs
 	report Report
 }
 
 func newVerifier(o Options, contents journalContents) *verifier {
 	c := contents.slot.checkpoint
 	o.Partitions, o.Header, o.Durability = c.partitions, c.header, c.durability
-	return &verifier{m: newManager(o)}
+	return &verifier{m: newManager(o), ids: newMemoryIDs()}
 }
 
 func (v *verifier) found(file string, offset int64, format string, args ...any) {
@@ -130,18 +131,58 @@ func (v *verifier) run(contents journalContents) error {
 	} else if err != nil {
 		return err
 	}
-	if err := m.loadIDs(r); errors.Is(err, ErrCorrupt) || errors.Is(err, ErrShortFile) {
+	if err := v.checkIDs(); errors.Is(err, ErrCorrupt) || errors.Is(err, ErrShortFile) {
 		v.found(m.ids.path, 0, "%v", err)
 	} else if err != nil {
 		return err
 	}
-	v.report.Chunks = m.seen.len()
+	for _, id := range r.ids {
+		v.ids.add(id)
+	}
+	v.report.Chunks = v.ids.len()
 	for _, s := range m.listedStreams() {
 		if err := v.checkFile(s); err != nil {
 			return err
 		}
 	}
 	return v.checkState()
+}
+
+// checkIDs reads the id log and looks each of its ids up in the index.
+func (v *verifier) checkIDs() error {
+	m := v.m
+	log, err := m.openLog()
+	if err != nil || log == nil {
+		return err
+	}
+	defer log.Close()
+	x, err := openIndex(m.fs, m.options.StateDir, m.ids.path, m.ids.extent)
+	if err != nil {
+		return err
+	}
+	defer x.close()
+	var failure error
+	reader := newLogReader(log, m.ids.path, extent{})
+	check := func(id []byte, place int64) {
+		v.ids.add(string(id))
+		if place >= x.end().size || failure != nil {
+			return
+		}
+		if found, err := x.has(string(id)); errors.Is(err, ErrCorrupt) {
+			v.found(m.options.StateDir, 0, "%v", err)
+		} else if err != nil {
+			failure = err
+		} else if !found {
+			v.found(m.ids.path, place, "chunk %q is not in the index", id)
+		}
+	}
+	if err := reader.each(m.ids.extent, check); err != nil {
+		return err
+	}
+	if count := uint64(v.ids.len()); count != m.savedCount {
+		v.found(m.ids.path, 0, "it holds %d chunk ids, recorded are %d", count, m.savedCount)
+	}
+	return failure
 }
 
 // checkFile reads one partition file once.
@@ -232,7 +273,7 @@ func (v *verifier) checkState() error {
 			if !adopted {
 				v.found(m.processed.path, offset, "chunk %q stands there twice", id)
 			}
-		case !m.seen.has(id):
+		case !v.ids.has(id):
 			v.found(m.processed.path, offset, "chunk %q was not written", id)
 		default:
 			listed++
@@ -242,7 +283,7 @@ func (v *verifier) checkState() error {
 	if err != nil {
 		return err
 	}
-	if missing := m.seen.len() - listed; missing > 0 {
+	if missing := v.ids.len() - listed; missing > 0 {
 		v.found(m.processed.path, 0, "%d chunks that were written are missing", missing)
 	}
 	lines := newMemoryIDs()
@@ -257,7 +298,7 @@ func (v *verifier) checkState() error {
 			v.found(m.written.path, offset, "not a partition and a chunk: %.128q", text)
 		case lines.has(text):
 			v.found(m.written.path, offset, "%q stands there twice", text)
-		case !m.seen.has(id):
+		case !v.ids.has(id):
 			v.found(m.written.path, offset, "chunk %q was not written", id)
 		}
 		lines.add(text)

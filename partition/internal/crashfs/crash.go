@@ -3,10 +3,11 @@ package crashfs
 import (
 	"fmt"
 	"hash/fnv"
+	"hash/maphash"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
 )
 
 // Survivors chooses what a power loss leaves of what was not synced.
@@ -228,25 +229,33 @@ func (f *FS) Put(path, contents string) {
 func (f *FS) Fingerprint() uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var text strings.Builder
-	f.root.describe(&text, "")
 	h := fnv.New64a()
-	h.Write([]byte(text.String()))
+	f.root.describe(h, "")
 	return h.Sum64()
 }
 
-func (n *node) describe(text *strings.Builder, path string) {
-	fmt.Fprintf(text, "%s %v %q %q\n", path, n.dir, n.current, n.durable)
+func (n *node) describe(w io.Writer, path string) {
+	fmt.Fprintf(w, "%s %v %d %d\n", path, n.dir, len(n.current), len(n.durable))
+	writeSum(w, n.current)
+	writeSum(w, n.durable)
 	for _, c := range n.pending {
-		fmt.Fprintf(text, " %d %q %v\n", c.offset, c.data, c.truncate)
+		fmt.Fprintf(w, " %d %d %v\n", c.offset, len(c.data), c.truncate)
+		writeSum(w, c.data)
 	}
 	for _, name := range slices.Sorted(maps.Keys(n.names)) {
-		n.names[name].describe(text, path+"/"+name)
+		n.names[name].describe(w, path+"/"+name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(n.durableNames)) {
-		fmt.Fprintf(text, " durable %s %v\n", name, n.names[name] == n.durableNames[name])
+		fmt.Fprintf(w, " durable %s %v\n", name, n.names[name] == n.durableNames[name])
 	}
 	for _, c := range n.pendingNames {
-		fmt.Fprintf(text, " name %s from %q\n", c.name, c.from)
+		fmt.Fprintf(w, " name %s from %q\n", c.name, c.from)
 	}
+}
+
+var seed = maphash.MakeSeed()
+
+// writeSum stands for the bytes themselves, which are too many.
+func writeSum(w io.Writer, data []byte) {
+	fmt.Fprintf(w, "%x\n", maphash.Bytes(seed, data))
 }
