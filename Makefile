@@ -3,6 +3,7 @@
 SCENARIO ?=
 PARALLEL ?= 2
 REPORT   ?= reports
+BENCH    ?=
 BUDGET   ?= 30s
 GO       ?= go
 
@@ -62,6 +63,7 @@ chromium: ## install the browser that the pages are tested in; without one those
 .PHONY: test
 test: build images chromium ## run every test, with the race detector, on real Docker and RabbitMQ
 	@$(GO) test -race -count=1 ./... # what depends on Docker must not come from a cache
+	@cd partition/bench && $(GO) test -count=1 ./... # without the race detector, for which SQLite would be compiled once more
 
 .PHONY: exactness
 exactness: ## kill programs in Go, C, Python and sh, each at 1,000 planned bytes, and count how many end there
@@ -87,6 +89,10 @@ explore: build images ## crash worker-2 and worker-3 at every point, in both mod
 proof-subtle: build images ## show that the subtle broken workers pass every scenario
 	@$(GO) test ./proof -count 1 -timeout 60m -run TestSubtleVariantsPassTheScenarios -shipped -v
 
+.PHONY: bench
+bench: images ## print what exactly-once appends cost beside databases, end to end, and as files grow; BENCH=-quick, BENCH=-help
+	@cd partition/bench && $(GO) run . $(BENCH)
+
 .PHONY: bench-interpose
 bench-interpose: ## print what a trapped call costs, beside the same program without the interposer
 	@$(GO) test ./orchestrator/interpose/supervisor -count 1 -timeout 60m -run TestCost -cost-writes 200000 -v
@@ -97,6 +103,10 @@ lint: ## check formatting, go vet, staticcheck, go.mod and the GitHub workflows
 	@$(GO) vet ./...
 	@$(GO) tool staticcheck ./...
 	@$(GO) mod tidy -diff
+	@cd partition/bench && $(GO) vet ./... && $(GO) mod tidy -diff
+	@staticcheck=$$($(GO) tool -n staticcheck) && cd partition/bench && $$staticcheck ./...
+	@test "$$($(GO) mod edit -json | grep '"Go"')" = "$$(cd partition/bench && $(GO) mod edit -json | grep '"Go"')" || \
+		{ echo "go.mod and partition/bench/go.mod name different versions of Go"; exit 1; }
 	@$(GO) tool actionlint -shellcheck= -pyflakes=
 
 .PHONY: clean
