@@ -11,6 +11,9 @@ import (
 // order is the point: data, ids and names first, the record that names them
 // last.
 func (m *Manager) checkpoint() error {
+	if err := m.join(); err != nil {
+		return err
+	}
 	if err := m.writeStream(m.ids, m.unsavedIDs, m.ids.size); err != nil {
 		return fmt.Errorf("%w; the journal holds the ids, nothing is lost", err)
 	}
@@ -22,15 +25,18 @@ func (m *Manager) checkpoint() error {
 	if err := m.syncNames(); err != nil {
 		return err
 	}
+	if err := m.journal.settle(m); err != nil {
+		return err
+	}
 	snapshot := m.snapshot()
-	if err := m.journal.begin(m, snapshot.encode(startRecord(nil))); err != nil {
+	if err := m.journal.begin(m, snapshot.encode(startRecord(nil)), false); err != nil {
 		return err
 	}
 	m.ids.extent = snapshot.ids
 	m.savedCount = snapshot.chunks
 	m.unsavedIDs, m.unsavedCount = m.unsavedIDs[:0], 0
 	m.seen.freeze(m.ids.extent)
-	m.seen.makeSegment(m.ids.extent)
+	m.makeSegment()
 	return nil
 }
 

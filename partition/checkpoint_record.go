@@ -6,7 +6,13 @@ import (
 	"fmt"
 )
 
-const checkpointVersion = 1
+const (
+	checkpointVersion = 1
+	// pendingVersion is that of a checkpoint whose extents are not durable yet:
+	// the groups of the other slot, which end where it begins, are still on
+	// their way to the files.
+	pendingVersion = 2
+)
 
 // extent is how far a file that only grows is durable, and what it holds.
 type extent struct {
@@ -26,10 +32,11 @@ type familyExtent struct {
 	files  []fileExtent
 }
 
-// checkpoint is everything that was durable when its slot was begun. Opening a
-// directory needs it and the groups behind it, and no look into the partition
-// files beyond their lengths.
+// checkpoint is everything that was durable when its slot was begun, or, of a
+// pending one, when it was settled. Opening a directory needs it and the groups
+// behind it, and no look into the partition files beyond their lengths.
 type checkpoint struct {
+	pending    bool // it counts on the other slot until it is settled
 	partitions int
 	header     string
 	durability Durability
@@ -47,7 +54,11 @@ type checkpoint struct {
 }
 
 func (c *checkpoint) encode(buffer []byte) []byte {
-	buffer = append(buffer, checkpointVersion, byte(c.durability))
+	version := byte(checkpointVersion)
+	if c.pending {
+		version = pendingVersion
+	}
+	buffer = append(buffer, version, byte(c.durability))
 	buffer = binary.AppendUvarint(buffer, uint64(c.partitions))
 	buffer = appendText(buffer, c.header)
 	buffer = binary.AppendUvarint(buffer, c.chunks)
@@ -86,10 +97,10 @@ func decodeCheckpoint(payload []byte) (*checkpoint, error) {
 	if len(payload) < 2 {
 		return nil, errTruncated
 	}
-	if payload[0] != checkpointVersion {
-		return nil, fmt.Errorf("written by another version of the library (format %d, this one reads %d)", payload[0], checkpointVersion)
+	if payload[0] != checkpointVersion && payload[0] != pendingVersion {
+		return nil, fmt.Errorf("written by another version of the library (format %d, this one reads %d and %d)", payload[0], checkpointVersion, pendingVersion)
 	}
-	c := &checkpoint{durability: Durability(payload[1])}
+	c := &checkpoint{pending: payload[0] == pendingVersion, durability: Durability(payload[1])}
 	d := &decoder{data: payload[2:]}
 	c.partitions = d.below(MaxPartitions + 1)
 	c.header = d.text()

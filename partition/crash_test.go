@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/killpoint/killpoint/partition"
@@ -157,26 +158,111 @@ func eachCrash(disk *crashfs.FS, op crashfs.Op, list []aftermath, f func(name st
 // takes minutes; else every eighth state has to do.
 var exhaustive = flag.Bool("exhaustive", false, "crash every recovery at every operation")
 
+// schedules are the ways in which the work beside the writes may fall in with
+// them. Each gives options of its own, since it keeps what is still to be done.
+var schedules = []struct {
+	name string
+	of   func(partition.Options) partition.Options
+}{
+	{"sequential", func(o partition.Options) partition.Options { return o }},
+	{"sequential, indexed", func(o partition.Options) partition.Options { return partition.IndexEvery(o, 2) }},
+	{"at once, indexed", func(o partition.Options) partition.Options { return partition.IndexEvery(atOnce(o), 2) }},
+	{"at last", atLast},
+	{"in between", inBetween},
+}
+
+// atOnce does the work beside before all that follows: rows are in their files
+// before the journal is synced, and files are synced before the next group.
+func atOnce(o partition.Options) partition.Options {
+	return partition.Beside(o, func(work func()) func() {
+		work()
+		return func() {}
+	})
+}
+
+// atLast does it when it is waited for.
+func atLast(o partition.Options) partition.Options {
+	return partition.Beside(o, func(work func()) func() { return sync.OnceFunc(work) })
+}
+
+// inBetween does it in the middle of a later operation.
+func inBetween(o partition.Options) partition.Options {
+	between := &later{FS: o.FS}
+	o.FS = between
+	return partition.Beside(o, func(work func()) func() {
+		once := sync.OnceFunc(func() {
+			before := between.busy
+			between.busy = true
+			work()
+			between.busy = before
+		})
+		between.queue = append(between.queue, once)
+		return once
+	})
+}
+
+// later is a file system in which every third opening, reading and writing
+// starts with what was to be done beside.
+type later struct {
+	partition.FS
+	queue []func()
+	count int
+	busy  bool
+}
+
+type laterFile struct {
+	partition.File
+	fs *later
+}
+
+func (l *later) turn() {
+	if l.count++; l.count%3 == 0 && len(l.queue) > 0 && !l.busy {
+		work := l.queue[0]
+		l.queue = l.queue[1:]
+		work()
+	}
+}
+
+func (l *later) wrap(file partition.File, err error) (partition.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return laterFile{file, l}, nil
+}
+
+func (l *later) Open(name string) (partition.File, error)     { return l.wrap(l.FS.Open(name)) }
+func (l *later) OpenRead(name string) (partition.File, error) { return l.wrap(l.FS.OpenRead(name)) }
+func (l *later) Create(name string) (partition.File, error)   { return l.wrap(l.FS.Create(name)) }
+
+func (f laterFile) WriteAt(p []byte, offset int64) (int, error) {
+	f.fs.turn()
+	return f.File.WriteAt(p, offset)
+}
+
+func (f laterFile) SyncData() error {
+	f.fs.turn()
+	return f.File.SyncData()
+}
+
 // TestCrashAtEveryOperation crashes a workload at every operation, and the
 // recovery from each of these crashes at every operation again.
 func TestCrashAtEveryOperation(t *testing.T) {
 	for _, durability := range []partition.Durability{partition.Power, partition.Process} {
-		t.Run(durability.String(), func(t *testing.T) {
-			t.Parallel()
-			crashEverywhere(t, options(crashfs.New(), durability), workload())
-		})
-		t.Run(durability.String()+", indexed", func(t *testing.T) {
-			t.Parallel()
-			crashEverywhere(t, indexed(options(crashfs.New(), durability)), workload())
-		})
+		for _, schedule := range schedules {
+			t.Run(durability.String()+", "+schedule.name, func(t *testing.T) {
+				t.Parallel()
+				crashEverywhere(t, func(disk *crashfs.FS) partition.Options {
+					return schedule.of(options(disk, durability))
+				}, workload())
+			})
+		}
 	}
 }
 
-// indexed has an index in which a segment is made of every two chunks.
-func indexed(o partition.Options) partition.Options { return partition.IndexEvery(o, 2) }
-
-func crashEverywhere(t *testing.T, o partition.Options, steps []step) {
-	disk, durability := o.FS.(*crashfs.FS), o.Durability
+func crashEverywhere(t *testing.T, make func(*crashfs.FS) partition.Options, steps []step) {
+	disk := crashfs.New()
+	o := make(disk)
+	durability := o.Durability
 	seeds, nestedSeeds, stride := 3, 0, 12
 	switch {
 	case underRace:
@@ -196,7 +282,7 @@ func crashEverywhere(t *testing.T, o partition.Options, steps []step) {
 		}
 		judged[key] = true
 		nested++
-		if err := judge(after, o, allowed, everything); err != nil {
+		if err := judge(after, make(after), allowed, everything); err != nil {
 			t.Fatalf("crash in the recovery: %s: %v", name, err)
 		}
 	}
@@ -207,7 +293,8 @@ func crashEverywhere(t *testing.T, o partition.Options, steps []step) {
 		}
 		judged[key] = true
 		states++
-		if err := judge(after.Clone(), o, allowed, everything); err != nil {
+		alone := after.Clone()
+		if err := judge(alone, make(alone), allowed, everything); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if states%stride != 0 {
@@ -222,9 +309,7 @@ func crashEverywhere(t *testing.T, o partition.Options, steps []step) {
 			}
 			return nil
 		}
-		recovering := o
-		recovering.FS = again
-		if _, err := partition.Open(context.Background(), recovering); err != nil {
+		if _, err := partition.Open(context.Background(), make(again)); err != nil {
 			t.Fatalf("%s: open: %v", name, err)
 		}
 	}
@@ -254,11 +339,13 @@ func crashEverywhere(t *testing.T, o partition.Options, steps []step) {
 // the worker tries again at once, and when it goes on to other things and is
 // killed or loses its power somewhere later.
 func TestErrorAtEveryOperation(t *testing.T) {
-	for _, make := range []func(*crashfs.FS) partition.Options{
-		func(disk *crashfs.FS) partition.Options { return options(disk, partition.Power) },
-		func(disk *crashfs.FS) partition.Options { return indexed(options(disk, partition.Power)) },
-	} {
-		errorAtEveryOperation(t, make)
+	for _, schedule := range schedules {
+		t.Run(schedule.name, func(t *testing.T) {
+			t.Parallel()
+			errorAtEveryOperation(t, func(disk *crashfs.FS) partition.Options {
+				return schedule.of(options(disk, partition.Power))
+			})
+		})
 	}
 }
 
@@ -289,7 +376,7 @@ func errorAtEveryOperation(t *testing.T, make func(*crashfs.FS) partition.Option
 					}
 					return fault
 				}
-				worker := worker{options: make(disk), disk: disk, persistent: persistent}
+				worker := worker{options: func() partition.Options { return make(disk) }, disk: disk, persistent: persistent}
 				if err := worker.play(steps); err != nil {
 					t.Fatalf("%s fails (done all the same: %v; tried again: %v): %v", point, done, persistent, err)
 				}
@@ -372,7 +459,7 @@ func TestCrashAfterAFailedSync(t *testing.T) {
 
 // worker goes through a workload with a manager whose operations may fail.
 type worker struct {
-	options    partition.Options
+	options    func() partition.Options
 	disk       *crashfs.FS
 	m          *partition.Manager
 	allowed    []model
@@ -385,7 +472,7 @@ type worker struct {
 // allow, and after the first failure they must do so after crashes, too.
 func (w *worker) play(steps []step) (err error) {
 	w.allowed = []model{newModel()}
-	if w.m, err = openStubbornly(w.options); err != nil {
+	if w.m, err = openStubbornly(w.options()); err != nil {
 		return err
 	}
 	for number, s := range steps {
@@ -400,7 +487,7 @@ func (w *worker) play(steps []step) (err error) {
 					return fmt.Errorf("a write after a failed sync returned %v, want ErrFailed", again)
 				}
 				w.m.Close()
-				if w.m, err = openStubbornly(w.options); err != nil {
+				if w.m, err = openStubbornly(w.options()); err != nil {
 					return err
 				}
 				continue
@@ -417,20 +504,20 @@ func (w *worker) play(steps []step) (err error) {
 			w.allowed = []model{found}
 		}
 		if w.troubled && !w.persistent {
-			if err := judge(w.disk.Crash(crashfs.Nothing{}), w.options, w.allowed, allDeliveries(steps)); err != nil {
+			if err := judge(w.disk.Crash(crashfs.Nothing{}), options(nil, partition.Power), w.allowed, allDeliveries(steps)); err != nil {
 				return fmt.Errorf("power loss after step %d: %w", number, err)
 			}
 		}
 	}
 	w.m.Close()
-	return judge(w.disk.Crash(crashfs.Nothing{}), w.options, w.allowed, allDeliveries(steps))
+	return judge(w.disk.Crash(crashfs.Nothing{}), options(nil, partition.Power), w.allowed, allDeliveries(steps))
 }
 
 func (w *worker) step(s step) error {
 	switch {
 	case s.reopen:
 		w.m.Close()
-		m, err := openStubbornly(w.options)
+		m, err := openStubbornly(w.options())
 		w.m = m
 		return err
 	case s.checkpoint:

@@ -20,8 +20,9 @@ type dedupe struct {
 	frozenEnd extent
 	index     *index
 
-	enough  int // ids that a segment is made of
-	making  sync.WaitGroup
+	enough  int         // ids that a segment is made of
+	making  atomic.Bool // a segment
+	wait    func()      // until it is made
 	abandon atomic.Bool
 	failure atomic.Pointer[error] // of the last attempt to make a segment
 }
@@ -86,7 +87,7 @@ func (d *dedupe) err() error {
 // looked up any more, which has then gives as an error.
 func (d *dedupe) close() error {
 	d.abandon.Store(true)
-	d.making.Wait()
+	d.wait()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.index.close()

@@ -9,9 +9,8 @@
 // A group of chunks goes to a journal first, with one fdatasync, and from
 // there into the partition files, which are synced at checkpoints only. A
 // restart redoes from the journal what the files lack. This is redo logging
-// with group commit as in ARIES (Mohan et al., 1992), without the undo: no
-// byte of a group reaches a partition file before the whole group is
-// committed.
+// with group commit as in ARIES (Mohan et al., 1992), without the undo: of a
+// group that was not committed, what reached a partition file is cut off.
 //
 // The package leaves to others: parsing rows, choosing their partition,
 // talking to a broker, retrying, and logging what [Manager.Recovery] reports.

@@ -3,7 +3,7 @@ package partition
 // ParseSlot lets the fuzz test at the journal's parser: it parses a slot and
 // decodes every group in it, as recovery does.
 func ParseSlot(data []byte) (groups int, end int64, err error) {
-	slot, err := parseSlot("fuzzed", data)
+	slot, err := parseSlot("fuzzed", memorySlot(data))
 	if err != nil || slot.checkpoint == nil {
 		return 0, slot.end, err
 	}
@@ -14,6 +14,12 @@ func ParseSlot(data []byte) (groups int, end int64, err error) {
 	}
 	return len(slot.records), slot.end, nil
 }
+
+type memorySlot []byte
+
+func (s memorySlot) length() int64 { return int64(len(s)) }
+
+func (s memorySlot) at(offset, length int64) ([]byte, error) { return s[offset:][:length], nil }
 
 // DecodeCheckpoint and DecodeGroup let the fuzz test at the payloads, which a
 // checksum shields from it otherwise.
@@ -68,5 +74,12 @@ var (
 // IndexEvery makes a segment of the index of so many ids, not of 131072.
 func IndexEvery(o Options, ids int) Options {
 	o.indexIDs = ids
+	return o
+}
+
+// Beside lets a test decide when the work is done that else a goroutine of its
+// own does: launch is given it, and wait comes back when it is done.
+func Beside(o Options, launch func(work func()) (wait func())) Options {
+	o.Sequential, o.launch = false, launch
 	return o
 }

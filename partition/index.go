@@ -56,7 +56,7 @@ type indexKey [16]byte
 const (
 	indexPrefix      = "chunk-ids.index-"
 	indexPageBytes   = 4 << 10
-	indexHeaderBytes = 84
+	indexHeaderBytes = 80
 	pageHeaderBytes  = 16
 	pageEntryBytes   = 16
 	maxPageEntries   = (indexPageBytes - pageHeaderBytes) / pageEntryBytes

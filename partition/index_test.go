@@ -123,6 +123,33 @@ func withIndex(t *testing.T, chunks int) (*crashfs.FS, partition.Options) {
 	return disk, o
 }
 
+// TestOpenReadsNoMoreThanItMust: of the log only what the index does not cover,
+// and of the index only its filters.
+func TestOpenReadsNoMoreThanItMust(t *testing.T) {
+	disk, o := withIndex(t, 2030)
+	read := 0
+	disk.Before = func(op crashfs.Op) *crashfs.Fault {
+		name := filepath.Base(op.Name)
+		switch {
+		case op.Kind == crashfs.Read && strings.HasPrefix(name, "chunk-ids."):
+			read += len(op.Data)
+		case op.Kind.Changes() && strings.HasPrefix(name, "chunk-ids.index"):
+			t.Errorf("%s in an Open that has nothing to make", op)
+		}
+		return nil
+	}
+	m := mustOpen(t, o)
+	disk.Before = nil
+	segments := len(indexFiles(disk))
+	log := len(disk.Files()[stateDir+"/chunk-ids.log"])
+	// At most 39 ids of at most 256 bytes, and a page and the filter of each
+	// segment, stale ones as well.
+	if most := 39*256 + segments*4096 + 2*2030*10/8 + segments*64; read > most || log < 2*most {
+		t.Errorf("read %d bytes of ids, want at most %d; the log has %d, in %d segments", read, most, log, segments)
+	}
+	mustClose(t, m)
+}
+
 // TestIndexIsMadeAgain: a log without its index, or with another's, and one that
 // was written before there was an index, are indexed by Open.
 func TestIndexIsMadeAgain(t *testing.T) {

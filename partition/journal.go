@@ -9,12 +9,15 @@ import (
 
 // journal is two files of which one is written. A checkpoint begins the other
 // one, so that a slot is only ever overwritten while the other holds all that
-// matters, and neither is ever truncated.
+// matters, and neither is ever truncated. A pending checkpoint begins the other
+// slot before the files are synced; until a record behind it says that they
+// are, both slots matter.
 type journal struct {
 	fs         FS
 	dir        string
 	durability Durability
 	limit      int64 // bytes at which a slot stops growing
+	sequential bool
 
 	slots      [2]slot
 	current    int
@@ -23,6 +26,7 @@ type journal struct {
 	previous   uint32 // checksum of the last record
 	tail       int64  // where the next record goes
 	groups     int    // records behind the checkpoint
+	pending    bool   // the checkpoint is not settled yet: the other slot is needed
 }
 
 type slot struct {
@@ -34,21 +38,29 @@ func slotName(index int) string { return fmt.Sprintf("journal-%d", index) }
 
 func (j *journal) path(index int) string { return filepath.Join(j.dir, slotName(index)) }
 
-// room says whether a record fits without growing the slot. A slot that holds
-// no group takes any record, since a checkpoint would not give it more room.
+// room says whether a record fits without growing the slot, and one more that
+// settles the checkpoint. A slot that holds no group takes any record, since a
+// checkpoint would not give it more room.
 func (j *journal) room(size int) bool {
+	if !j.sequential {
+		size += recordHeaderBytes
+	}
 	return j.groups == 0 || j.tail+int64(size) <= j.slots[j.current].size
 }
 
 // append writes a group record and, for Power, makes it durable: this is the
 // moment at which the group is committed. A failed write leaves the tail where
-// it was, so that the next record overwrites what came of it.
-func (j *journal) append(m *Manager, buffer []byte) error {
+// it was, so that the next record overwrites what came of it. beside is done
+// while the record becomes durable; nil for nothing.
+func (j *journal) append(m *Manager, buffer []byte, beside func()) error {
 	checksum := sealRecord(buffer, groupRecord, j.generation, j.sequence+1, j.previous)
 	s := &j.slots[j.current]
 	if err := writeFull(s.file, buffer, j.tail); err != nil {
 		return fmt.Errorf("write journal %s at offset %d: %w; the group was not written, write it again when the cause is gone",
 			j.path(j.current), j.tail, err)
+	}
+	if beside != nil {
+		defer m.launch(beside)()
 	}
 	if j.durability == Power {
 		if err := s.file.SyncData(); err != nil {
@@ -104,11 +116,33 @@ func (j *journal) create(m *Manager, index int, record []byte, size int64) error
 	return nil
 }
 
+// settle records that the current slot's checkpoint is durable in the files, so
+// that the other slot can be begun.
+func (j *journal) settle(m *Manager) error {
+	if !j.pending {
+		return nil
+	}
+	record := startRecord(nil)
+	checksum := sealRecord(record, settledRecord, j.generation, j.sequence+1, j.previous)
+	s := &j.slots[j.current]
+	if err := writeFull(s.file, record, j.tail); err != nil {
+		return fmt.Errorf("write journal %s at offset %d: %w", j.path(j.current), j.tail, err)
+	}
+	if err := s.file.SyncData(); err != nil {
+		return m.stop(fmt.Errorf("sync journal %s: %w", j.path(j.current), err))
+	}
+	j.sequence++
+	j.previous = checksum
+	j.tail += int64(len(record))
+	j.pending = false
+	return nil
+}
+
 // begin makes a checkpoint durable as the first record of the other slot and
 // turns to that slot. Once the slot's first byte may have changed there is no
 // way back but recovery: a checkpoint that is on disk although its write
 // reported an error would hide what the old slot takes afterwards.
-func (j *journal) begin(m *Manager, buffer []byte) error {
+func (j *journal) begin(m *Manager, buffer []byte, pending bool) error {
 	next := 1 - j.current
 	checksum := sealRecord(buffer, checkpointRecord, j.generation+1, j.sequence+1, j.previous)
 	size := j.nextSize()
@@ -124,12 +158,17 @@ func (j *journal) begin(m *Manager, buffer []byte) error {
 		if err := writeFull(s.file, buffer, 0); err != nil {
 			return m.stop(fmt.Errorf("write journal %s: %w", j.path(next), err))
 		}
-		if err := s.file.SyncData(); err != nil {
-			return m.stop(fmt.Errorf("sync journal %s: %w", j.path(next), err))
+		// Without a sync a group the slot has no use for one here: what has not
+		// become durable until the checkpoint is settled becomes so with it.
+		if !pending || j.durability == Power {
+			if err := s.file.SyncData(); err != nil {
+				return m.stop(fmt.Errorf("sync journal %s: %w", j.path(next), err))
+			}
 		}
 		s.size = max(s.size, int64(len(buffer)))
 	}
 	j.started(next, checksum, int64(len(buffer)))
+	j.pending = pending
 	return nil
 }
 
@@ -143,13 +182,13 @@ func (j *journal) started(index int, checksum uint32, tail int64) {
 	j.groups = 0
 }
 
-// nextSize is how long the next slot should be: twice as long when the current
-// one was filled, so that few large checkpoints serve a busy writer and a
-// quiet one stays small.
+// nextSize is how long the next slot should be: eight times as long when the
+// current one was filled, so that few large checkpoints serve a busy writer and
+// a quiet one stays small.
 func (j *journal) nextSize() int64 {
 	size := j.slots[j.current].size
 	if j.tail > size/2 {
-		size *= 2
+		size *= 8
 	}
 	return min(max(size, min(initialJournalBytes, j.limit)), j.limit)
 }
@@ -174,30 +213,49 @@ type journalContents struct {
 	found   bool // whether there is a journal at all
 	current int  // the slot to go on from
 	slot    slotContents
-	data    []byte // of that slot, up to its last valid record
-	sizes   [2]int64
+	// before is the other slot, when the current one's checkpoint is pending:
+	// its checkpoint is durable, and its groups come before those of slot.
+	before *slotContents
+	sizes  [2]int64
+}
+
+// base is the checkpoint that is durable.
+func (c journalContents) base() *checkpoint {
+	if c.before != nil {
+		return c.before.checkpoint
+	}
+	return c.slot.checkpoint
 }
 
 // loadJournal reads both slots and chooses the newer one.
 func loadJournal(fsys FS, dir string) (journalContents, error) {
 	var (
 		c      journalContents
-		data   [2][]byte
+		data   [2]slotBytes
 		parsed [2]slotContents
 		broken [2]error
 		best   = -1
 	)
 	for i := range data {
 		path := filepath.Join(dir, slotName(i))
-		var err error
-		if data[i], err = readWhole(fsys, path); errors.Is(err, fs.ErrNotExist) {
+		file, err := fsys.OpenRead(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			data[i] = &slotFile{}
 			continue
-		} else if err != nil {
+		}
+		if err != nil {
+			return c, fmt.Errorf("read journal %s: %w", path, err)
+		}
+		defer file.Close()
+		if c.sizes[i], err = file.Size(); err != nil {
 			return c, fmt.Errorf("read journal %s: %w", path, err)
 		}
 		c.found = true
-		c.sizes[i] = int64(len(data[i]))
+		data[i] = &slotFile{file: file, size: c.sizes[i]}
 		parsed[i], broken[i] = parseSlot(path, data[i])
+		if broken[i] != nil && !errors.Is(broken[i], ErrCorrupt) {
+			return c, fmt.Errorf("read journal %s: %w", path, broken[i])
+		}
 		if (parsed[i].checkpoint != nil || broken[i] != nil) && (best < 0 || parsed[i].generation > parsed[best].generation) {
 			best = i
 		}
@@ -213,13 +271,45 @@ func loadJournal(fsys FS, dir string) (journalContents, error) {
 		return c, broken[best]
 	}
 	other := 1 - best
-	if at, found := findRecord(data[other], parsed[best].generation+1); found {
+	if at, found, err := findRecord(data[other], 0, parsed[best].generation+1); err != nil {
+		return c, fmt.Errorf("read journal %s: %w", filepath.Join(dir, slotName(other)), err)
+	} else if found {
 		return c, &CorruptError{File: filepath.Join(dir, slotName(other)), Offset: 0, Reason: fmt.Sprintf(
 			"its checkpoint is damaged, but record %d, at offset %d, is newer than all of %s; %s",
 			at.sequence, at.offset, slotName(best), corruptJournalHint)}
 	}
-	c.current, c.slot, c.data = best, parsed[best], data[best][:parsed[best].end]
+	c.current, c.slot = best, parsed[best]
+	if c.slot.settled {
+		return c, nil
+	}
+	before := parsed[other]
+	if broken[other] != nil {
+		return c, broken[other]
+	}
+	if before.checkpoint == nil || before.generation != c.slot.generation-1 ||
+		before.last.sequence != c.slot.first.sequence-1 || before.last.checksum != c.slot.first.previous || !before.settled {
+		return c, &CorruptError{File: filepath.Join(dir, slotName(other)), Offset: before.end, Reason: fmt.Sprintf(
+			"the groups that %s goes on from do not stand there; %s", slotName(best), corruptJournalHint)}
+	}
+	c.before = &before
 	return c, nil
+}
+
+// refresh writes the first bytes of a file again and syncs them: they may come
+// from a page cache whose sync failed in an earlier life, or was never asked
+// for, and a sync writes only what is dirty.
+func refresh(file File, size int64) error {
+	buffer := make([]byte, min(size, 1<<20))
+	for at := int64(0); at < size; at += int64(len(buffer)) {
+		buffer = buffer[:min(int64(len(buffer)), size-at)]
+		if err := readFull(file, buffer, at); err != nil {
+			return err
+		}
+		if err := writeFull(file, buffer, at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readWhole reads a file from start to end.

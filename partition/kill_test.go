@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -48,6 +49,7 @@ func killWorkload() []delivery {
 func killOptions(dir string, durability partition.Durability) partition.Options {
 	o := options(nil, durability)
 	o.Dir, o.StateDir, o.JournalBytes = filepath.Join(dir, "partitions"), filepath.Join(dir, "state"), 2<<10
+	o.Sequential = false
 	return o
 }
 
@@ -68,7 +70,9 @@ func child(arguments []string) error {
 		return err
 	}
 	o := killOptions(arguments[0], durability)
-	o.FS = &suicidal{FS: partition.OS(), at: at, permille: permille}
+	s := &suicidal{FS: partition.OS(), permille: permille}
+	s.left.Store(int64(at))
+	o.FS = s
 	m, err := partition.Open(context.Background(), o)
 	if err != nil {
 		return err
@@ -90,13 +94,11 @@ func child(arguments []string) error {
 // itself at one operation.
 type suicidal struct {
 	partition.FS
-	at, permille int
+	left     atomic.Int64 // operations until then
+	permille int
 }
 
-func (s *suicidal) here() bool {
-	s.at--
-	return s.at == 0
-}
+func (s *suicidal) here() bool { return s.left.Add(-1) == 0 }
 
 func die() {
 	syscall.Kill(os.Getpid(), syscall.SIGKILL)

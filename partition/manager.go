@@ -33,6 +33,8 @@ type Manager struct {
 	written       *stream
 	ids           *stream
 	unsavedIDs    []byte // id log entries since the last checkpoint
+	spareIDs      []byte // memory for the next ones
+	settlement    *settlement
 	unsavedCount  uint64
 	savedCount    uint64
 	opened        []*stream // partition and state files with a handle
@@ -41,7 +43,9 @@ type Manager struct {
 	journal       journal
 	adoption      adoptionState
 	plan          plan
-	unapplied     bool  // plan is committed, but not yet wholly in the files
+	unapplied     bool   // plan is committed, but not yet known to be wholly in the files
+	beside        func() // writes plan to the files while its record is synced
+	stopping      sync.Mutex
 	failure       error // sticky
 	recovery      Recovery
 	seen          dedupe
@@ -89,7 +93,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 
 func newManager(o Options) *Manager {
 	state := func(name string) *stream { return &stream{path: filepath.Join(o.StateDir, name)} }
-	return &Manager{
+	m := &Manager{
 		options:   o,
 		fs:        o.FS,
 		families:  map[string]*family{},
@@ -97,11 +101,13 @@ func newManager(o Options) *Manager {
 		written:   state(writtenName),
 		ids:       state(idLogName),
 		seen: dedupe{
-			recent: newMemoryIDs(), enough: cmp.Or(o.indexIDs, indexIDs),
+			recent: newMemoryIDs(), enough: cmp.Or(o.indexIDs, indexIDs), wait: func() {},
 			index: &index{fs: o.FS, dir: o.StateDir, log: filepath.Join(o.StateDir, idLogName)},
 		},
-		journal: journal{fs: o.FS, dir: o.StateDir, durability: o.Durability, limit: o.JournalBytes},
+		journal: journal{fs: o.FS, dir: o.StateDir, durability: o.Durability, limit: o.JournalBytes, sequential: o.Sequential},
 	}
+	m.beside = func() { _ = m.writeFiles() } // apply tries again
+	return m
 }
 
 func (m *Manager) open(ctx context.Context) error {
@@ -195,17 +201,28 @@ func (m *Manager) ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := m.collect(); m.failure != nil {
+		return err
+	}
 	return m.apply()
 }
 
 // commit journals the planned group and writes it to the files.
 func (m *Manager) commit() error {
 	if !m.journal.room(len(m.plan.record)) {
-		if err := m.checkpoint(); err != nil {
+		makeRoom := m.turnOver
+		if m.options.Sequential {
+			makeRoom = m.checkpoint
+		}
+		if err := makeRoom(); err != nil {
 			return err
 		}
 	}
-	if err := m.journal.append(m, m.plan.record); err != nil {
+	var beside func()
+	if m.writesBeside() {
+		beside = m.beside
+	}
+	if err := m.journal.append(m, m.plan.record, beside); err != nil {
 		return err
 	}
 	m.advance()
@@ -238,7 +255,7 @@ func (m *Manager) Close() error {
 		return nil
 	}
 	err := m.ready(context.Background())
-	if err == nil && m.journal.groups > 0 {
+	if err == nil && (m.journal.groups > 0 || m.journal.pending) {
 		err = cmp.Or(m.checkpoint(), m.seen.err())
 	}
 	m.failure = ErrClosed
@@ -251,6 +268,8 @@ func (m *Manager) Close() error {
 
 // stop makes every later call fail.
 func (m *Manager) stop(cause error) error {
+	m.stopping.Lock()
+	defer m.stopping.Unlock()
 	m.failure = fmt.Errorf("%w: %w", ErrFailed, cause)
 	return m.failure
 }
@@ -258,6 +277,9 @@ func (m *Manager) stop(cause error) error {
 // release closes every file and drops the locks, the locks last.
 func (m *Manager) release() error {
 	var failures []error
+	if m.settlement != nil {
+		m.settlement.wait()
+	}
 	for _, s := range m.opened {
 		failures = append(failures, s.file.Close())
 		s.file = nil

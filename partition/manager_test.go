@@ -20,6 +20,7 @@ import (
 func TestManyGoroutines(t *testing.T) {
 	disk := crashfs.New()
 	o := options(disk, partition.Power)
+	o.Sequential = false
 	m := mustOpen(t, o)
 	const chunks, writers = 40, 4
 	var wait sync.WaitGroup
@@ -74,6 +75,7 @@ func TestJournalGrowsWithItsUse(t *testing.T) {
 	dir := t.TempDir()
 	o := options(nil, partition.Process)
 	o.Dir, o.StateDir, o.JournalBytes = filepath.Join(dir, "p"), filepath.Join(dir, "s"), 4<<20
+	o.Sequential = false
 	m := mustOpen(t, o)
 	largest := func() int64 {
 		var size int64

@@ -70,15 +70,22 @@ type Options struct {
 	Durability Durability // Power unless said otherwise
 	FS         FS         // nil for the operating system's
 
-	// JournalBytes is where the journal stops growing: a journal that is full
-	// causes a checkpoint, and recovery redoes at most this much. A group that
-	// is larger than it still fits. 0 means 64 MiB; the journal starts at 1
-	// MiB and doubles while it is kept full.
+	// JournalBytes is where each of the journal's two files stops growing: one
+	// that is full causes a checkpoint, and recovery redoes at most twice this
+	// much. A group that is larger than it still fits. 0 means 64 MiB; they
+	// start at 1 MiB and become longer while they are kept full.
 	JournalBytes int64
 	// OpenFiles bounds how many partition files are held open; 0 means 1024.
 	OpenFiles int
 
-	indexIDs int // ids that a segment of the index is made of; for tests
+	// Sequential does one thing after the other, all from the goroutine that
+	// calls: a Write that fills the journal then does the checkpoint itself.
+	// What it costs in speed it gives in repeatability, for those who record
+	// the calls of a run to compare them with another's.
+	Sequential bool
+
+	indexIDs int                             // ids that a segment of the index is made of; for tests
+	launch   func(work func()) (wait func()) // in place of a goroutine; for tests
 }
 
 // complete checks o and fills in what was left at zero.

@@ -145,7 +145,7 @@ func with(allowed []model, group []delivery) []model {
 func options(disk partition.FS, durability partition.Durability) partition.Options {
 	return partition.Options{
 		Dir: dataDir, StateDir: stateDir, Partitions: 3, Header: header,
-		Durability: durability, FS: disk, JournalBytes: 1 << 10, OpenFiles: 4,
+		Durability: durability, FS: disk, JournalBytes: 1 << 10, OpenFiles: 4, Sequential: true,
 	}
 }
 
@@ -153,7 +153,11 @@ func options(disk partition.FS, durability partition.Durability) partition.Optio
 // states, delivers everything again, and checks that nothing but what was
 // missing is added; then it closes, verifies, and loses power once more.
 func judge(disk *crashfs.FS, o partition.Options, allowed []model, everything []delivery) error {
-	o.FS = disk
+	if between, ok := o.FS.(*later); ok {
+		between.FS = disk
+	} else {
+		o.FS = disk
+	}
 	m, err := partition.Open(context.Background(), o)
 	if err != nil {
 		return fmt.Errorf("open after the crash: %w", err)

@@ -23,6 +23,7 @@ type plan struct {
 
 	processed, written           []byte // lines for people
 	processedStart, writtenStart int64
+	inFiles                      bool // all of it was written to the files
 }
 
 // plannedFile is a part of the record that goes to a file.
@@ -40,6 +41,7 @@ func (p *plan) reset() {
 		p.inGroup = map[string]struct{}{}
 	}
 	clear(p.inGroup)
+	p.inFiles = false
 }
 
 // planGroup sorts the rows of the chunks that are new by file and builds the
@@ -216,33 +218,53 @@ func (m *Manager) advance() {
 	m.unapplied = true
 }
 
-// apply writes the committed group to the partition files and then to the
-// state files. It can be repeated after a failure, since it writes the same
-// bytes to the same places.
+// apply writes the committed group to the files, unless that is done already.
 func (m *Manager) apply() error {
 	if !m.unapplied {
 		return nil
 	}
-	p := &m.plan
-	for _, w := range p.writes {
-		data := p.record[w.from:w.to]
-		if err := m.writeStream(w.stream, data, w.after.size-int64(len(data))); err != nil {
-			return m.unappliedError(err)
-		}
-	}
-	if err := m.writeStream(m.written, p.written, p.writtenStart); err != nil {
-		return m.unappliedError(err)
-	}
-	if err := m.writeStream(m.processed, p.processed, p.processedStart); err != nil {
-		return m.unappliedError(err)
+	if err := m.writeFiles(); err != nil {
+		return fmt.Errorf("%w; the journal holds the group, and the next Write or Open finishes it", err)
 	}
 	m.unapplied = false
-	m.seen.add(p.ids)
+	m.seen.add(m.plan.ids)
 	return nil
 }
 
-func (m *Manager) unappliedError(err error) error {
-	return fmt.Errorf("%w; the journal holds the group, and the next Write or Open finishes it", err)
+// writesBeside says whether the group may be written to the files while its
+// record is on its way to the disk. The record has been written by then, so a
+// death finds it; and when the power goes and takes it, recovery cuts off what
+// the files have behind their committed ends. It would not know what to make of
+// a file that no record names.
+func (m *Manager) writesBeside() bool {
+	if m.options.Sequential || m.options.Durability != Power {
+		return false
+	}
+	return !slices.ContainsFunc(m.plan.streams, func(s *stream) bool { return !s.listed })
+}
+
+// writeFiles writes the group to the partition files and then to the state
+// files. It can be repeated after a failure, since it writes the same bytes to
+// the same places.
+func (m *Manager) writeFiles() error {
+	p := &m.plan
+	if p.inFiles {
+		return nil
+	}
+	for _, w := range p.writes {
+		data := p.record[w.from:w.to]
+		if err := m.writeStream(w.stream, data, w.after.size-int64(len(data))); err != nil {
+			return err
+		}
+	}
+	if err := m.writeStream(m.written, p.written, p.writtenStart); err != nil {
+		return err
+	}
+	if err := m.writeStream(m.processed, p.processed, p.processedStart); err != nil {
+		return err
+	}
+	p.inFiles = true
+	return nil
 }
 
 // appendProcessedLine appends a line of processed-chunks.txt.

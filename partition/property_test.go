@@ -25,6 +25,7 @@ func TestRandomLives(t *testing.T) {
 			durability: rapid.SampledFrom([]partition.Durability{partition.Power, partition.Power, partition.Process}).Draw(t, "durability"),
 			journal:    int64(rapid.SampledFrom([]int{1 << 10, 1 << 12, 1 << 14}).Draw(t, "journal")),
 			handles:    rapid.IntRange(1, 6).Draw(t, "handles"),
+			schedule:   rapid.IntRange(0, len(schedules)-1).Draw(t, "schedule"),
 		}
 		l.start()
 		t.Repeat(map[string]func(*rapid.T){
@@ -57,6 +58,7 @@ type lives struct {
 	durability partition.Durability
 	journal    int64
 	handles    int
+	schedule   int // of schedules
 
 	most  int                             // bytes that a read or write does at once; 0 for all
 	fault func(crashfs.Op) *crashfs.Fault // what happens to a later operation
@@ -65,7 +67,7 @@ type lives struct {
 func (l *lives) options() partition.Options {
 	o := options(l.disk, l.durability)
 	o.JournalBytes, o.OpenFiles = l.journal, l.handles
-	return o
+	return schedules[l.schedule].of(o)
 }
 
 func (l *lives) hook(op crashfs.Op) *crashfs.Fault {

@@ -34,6 +34,7 @@ type recordKind uint8
 const (
 	checkpointRecord recordKind = 1 // the first record of a slot, and only there
 	groupRecord      recordKind = 2
+	settledRecord    recordKind = 3 // the checkpoint of its slot, a pending one, is durable now; no payload
 )
 
 type record struct {
@@ -103,70 +104,152 @@ type slotContents struct {
 	generation uint64
 	records    []record // the groups behind the checkpoint
 	end        int64    // where the last valid record ends
+	first      record   // the checkpoint's
 	last       record   // the last valid record
 	cut        bool     // a torn record of this generation stands at end
+	settled    bool     // the other slot is not needed
 }
 
 // parseSlot reads a journal file. The records end at the first one that does
 // not hold; a valid record of the same generation behind it means that the
 // journal was damaged after it was written, because at most one record is
 // ever unsynced.
-func parseSlot(file string, data []byte) (slotContents, error) {
-	first, ok := parseRecord(data)
-	if !ok || first.kind != checkpointRecord {
-		return slotContents{}, nil
+func parseSlot(file string, data slotBytes) (slotContents, error) {
+	first, ok, err := recordAt(data, 0)
+	if err != nil || !ok || first.kind != checkpointRecord {
+		return slotContents{}, err
 	}
 	snapshot, err := decodeCheckpoint(first.payload)
 	if err != nil {
 		return slotContents{generation: first.generation}, &CorruptError{File: file, Offset: 0, Reason: "checkpoint: " + err.Error()}
 	}
-	slot := slotContents{checkpoint: snapshot, generation: first.generation, end: first.size(), last: first}
+	slot := slotContents{checkpoint: snapshot, generation: first.generation, end: first.size(), first: first, last: first, settled: !snapshot.pending}
 	for {
-		next, ok := parseRecord(data[slot.end:])
+		next, ok, err := recordAt(data, slot.end)
+		if err != nil {
+			return slot, err
+		}
 		if !ok || next.generation != slot.generation {
 			break
 		}
-		if next.kind != groupRecord || next.sequence != slot.last.sequence+1 || next.previous != slot.last.checksum {
+		settles := next.kind == settledRecord && !slot.settled && len(next.payload) == 0
+		if next.kind != groupRecord && !settles || next.sequence != slot.last.sequence+1 || next.previous != slot.last.checksum {
 			return slot, &CorruptError{File: file, Offset: slot.end, Reason: fmt.Sprintf(
 				"record %d does not follow record %d", next.sequence, slot.last.sequence)}
 		}
-		next.offset = slot.end
-		slot.records = append(slot.records, next)
+		next.payload = bytes.Clone(next.payload)
+		if settles {
+			slot.settled = true
+		} else {
+			slot.records = append(slot.records, next)
+		}
 		slot.last, slot.end = next, slot.end+next.size()
 	}
-	tail := data[slot.end:]
-	slot.cut = len(tail) >= recordHeaderBytes && bytes.HasPrefix(tail, recordMagic) &&
-		binary.LittleEndian.Uint64(tail[16:]) == slot.generation
-	if at, found := findRecord(tail, slot.generation); found {
+	if data.length()-slot.end >= recordHeaderBytes {
+		header, err := data.at(slot.end, recordHeaderBytes)
+		if err != nil {
+			return slot, err
+		}
+		slot.cut = bytes.HasPrefix(header, recordMagic) && binary.LittleEndian.Uint64(header[16:]) == slot.generation
+	}
+	at, found, err := findRecord(data, slot.end, slot.generation)
+	if err != nil {
+		return slot, err
+	}
+	if found {
 		return slot, &CorruptError{File: file, Offset: slot.end, Reason: fmt.Sprintf(
 			"the record here does not match its checksum, but record %d behind it, at offset %d, does, "+
 				"so this is damage and not a torn write; %s",
-			at.sequence, slot.end+at.offset, corruptJournalHint)}
+			at.sequence, at.offset, corruptJournalHint)}
 	}
 	return slot, nil
 }
 
 const corruptJournalHint = "restore the state directory from a copy, or see \"A damaged journal\" in docs/partition.md"
 
-type foundRecord struct {
-	offset   int64
-	sequence uint64
+// slotBytes are the bytes of a journal file.
+type slotBytes interface {
+	length() int64
+	// at gives bytes that are there; they are valid until the next call.
+	at(offset, length int64) ([]byte, error)
 }
 
-// findRecord looks for a valid group record of at least that generation
-// anywhere in data.
-func findRecord(data []byte, generation uint64) (foundRecord, bool) {
-	for offset := 0; ; {
-		next := bytes.Index(data[offset:], recordMagic)
-		if next < 0 {
-			return foundRecord{}, false
+// recordAt reads the record at an offset. ok is false when there is no whole
+// record whose checksum holds. Its payload is valid until data is used again.
+func recordAt(data slotBytes, offset int64) (r record, ok bool, err error) {
+	left := data.length() - offset
+	if left < recordHeaderBytes {
+		return record{}, false, nil
+	}
+	header, err := data.at(offset, recordHeaderBytes)
+	if err != nil || !bytes.HasPrefix(header, recordMagic) {
+		return record{}, false, err
+	}
+	size := recordHeaderBytes + int64(binary.LittleEndian.Uint32(header[12:]))
+	if size > left {
+		return record{}, false, nil
+	}
+	whole, err := data.at(offset, size)
+	if err != nil {
+		return record{}, false, err
+	}
+	r, ok = parseRecord(whole)
+	r.offset = offset
+	return r, ok, nil
+}
+
+// findRecord looks for a valid record of at least that generation, but for a
+// checkpoint, anywhere from an offset on.
+func findRecord(data slotBytes, offset int64, generation uint64) (found record, ok bool, err error) {
+	for data.length()-offset >= recordHeaderBytes {
+		window, err := data.at(offset, min(data.length()-offset, slotWindowBytes))
+		if err != nil {
+			return record{}, false, err
 		}
-		offset += next
-		if r, ok := parseRecord(data[offset:]); ok && r.kind == groupRecord && r.generation >= generation {
-			return foundRecord{offset: int64(offset), sequence: r.sequence}, true
+		next := bytes.Index(window, recordMagic)
+		if next < 0 {
+			offset += int64(len(window) - len(recordMagic) + 1)
+			continue
+		}
+		offset += int64(next)
+		if newer := len(window)-next < recordHeaderBytes || binary.LittleEndian.Uint64(window[next+16:]) >= generation; newer {
+			r, ok, err := recordAt(data, offset)
+			if err != nil || ok && r.kind != checkpointRecord && r.generation >= generation {
+				return r, ok, err
+			}
 		}
 		offset++
 	}
+	return record{}, false, nil
+}
+
+const slotWindowBytes = 1 << 20
+
+// slotFile reads a journal file through a window, so that its size costs no
+// memory.
+type slotFile struct {
+	file   File
+	size   int64
+	start  int64 // of the window
+	window []byte
+	memory []byte
+}
+
+func (s *slotFile) length() int64 { return s.size }
+
+func (s *slotFile) at(offset, length int64) ([]byte, error) {
+	if offset < s.start || offset+length > s.start+int64(len(s.window)) {
+		size := min(max(length, slotWindowBytes), s.size-offset)
+		if int64(len(s.memory)) < size {
+			s.memory = make([]byte, size)
+		}
+		s.window = nil
+		if err := readFull(s.file, s.memory[:size], offset); err != nil {
+			return nil, err
+		}
+		s.start, s.window = offset, s.memory[:size]
+	}
+	return s.window[offset-s.start:][:length], nil
 }
 
 // decoder reads a payload from its front; after the first failure it returns

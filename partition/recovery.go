@@ -72,7 +72,7 @@ type JournalCut struct {
 // recover brings the files to what the journal says and begins a new slot.
 // Everything is checked before anything is changed.
 func (m *Manager) recover(ctx context.Context, contents journalContents) error {
-	if err := m.restore(contents.slot.checkpoint); err != nil {
+	if err := m.restore(contents.base()); err != nil {
 		return err
 	}
 	r, err := m.readGroups(contents)
@@ -85,7 +85,7 @@ func (m *Manager) recover(ctx context.Context, contents journalContents) error {
 	if err := m.loadIDs(r); err != nil {
 		return err
 	}
-	if err := m.adoption.load(m, contents.slot.checkpoint.halfWritten); err != nil {
+	if err := m.adoption.load(m, contents.base().halfWritten); err != nil {
 		return err
 	}
 	for _, redo := range r.redos {
@@ -203,13 +203,22 @@ func (m *Manager) resumeJournal(contents journalContents) error {
 	j.current = contents.current
 	j.generation = contents.slot.generation
 	j.sequence, j.previous = contents.slot.last.sequence, contents.slot.last.checksum
-	j.tail, j.groups = contents.slot.end, len(contents.slot.records)
-	current := j.slots[j.current].file
-	if err := writeFull(current, contents.data, 0); err != nil {
-		return fmt.Errorf("write journal %s: %w", j.path(j.current), err)
+	j.tail, j.groups, j.pending = contents.slot.end, len(contents.slot.records), contents.before != nil
+	ends := [2]int64{}
+	ends[j.current] = contents.slot.end
+	if contents.before != nil {
+		ends[1-j.current] = contents.before.end
 	}
-	if err := current.SyncData(); err != nil {
-		return m.stop(fmt.Errorf("sync journal %s: %w", j.path(j.current), err))
+	for i, end := range ends {
+		if end == 0 {
+			continue
+		}
+		if err := refresh(j.slots[i].file, end); err != nil {
+			return fmt.Errorf("write journal %s again: %w", j.path(i), err)
+		}
+		if err := j.slots[i].file.SyncData(); err != nil {
+			return m.stop(fmt.Errorf("sync journal %s: %w", j.path(i), err))
+		}
 	}
 	return nil
 }

@@ -1,8 +1,9 @@
 package partition
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 )
 
@@ -19,42 +20,59 @@ type replay struct {
 // readGroups decodes the journal's groups and advances the streams over them.
 func (m *Manager) readGroups(contents journalContents) (*replay, error) {
 	r := &replay{byFile: map[*stream]*redo{}}
-	processed, written := r.add(m.processed), r.add(m.written)
-	path := filepath.Join(m.options.StateDir, slotName(contents.current))
-	for _, record := range contents.slot.records {
-		g, err := decodeGroup(record.payload, m.options.Partitions)
-		if err == nil {
-			err = m.readGroup(r, g)
+	r.add(m.processed)
+	r.add(m.written)
+	if contents.before != nil {
+		if err := m.readSlot(r, 1-contents.current, contents.before.records); err != nil {
+			return nil, err
 		}
-		if err != nil {
-			return nil, &CorruptError{File: path, Offset: record.offset, Reason: fmt.Sprintf("record %d: %v; %s", record.sequence, err, corruptJournalHint)}
+		if err := m.checkPending(contents.slot.checkpoint); err != nil {
+			return nil, &CorruptError{File: m.journal.path(contents.current), Offset: 0, Reason: fmt.Sprintf("%v; %s", err, corruptJournalHint)}
 		}
-		lines := groupLines(g)
-		for i, id := range g.ids {
-			chunk := len(r.ids) + i
-			processed.append(chunk, appendProcessedLine(nil, id))
-			written.append(chunk, lines[i])
-			m.unsavedIDs = appendID(m.unsavedIDs, id)
-		}
-		m.unsavedCount += uint64(len(g.ids))
-		r.ids = append(r.ids, g.ids...)
-		m.adoption.use(g.ids, g.used)
 	}
-	m.processed.extent = m.processed.extend(processed.data)
-	m.written.extent = m.written.extend(written.data)
+	if err := m.readSlot(r, contents.current, contents.slot.records); err != nil {
+		return nil, err
+	}
 	for _, s := range m.listedStreams() {
 		r.add(s)
 	}
 	r.redos = append(r.redos, &redo{stream: m.ids, base: m.ids.size, data: m.unsavedIDs})
 	r.whole = slices.Repeat([]bool{true}, len(r.ids))
 	if contents.slot.cut {
-		m.recovery.JournalCut = &JournalCut{File: path, Offset: contents.slot.end}
+		m.recovery.JournalCut = &JournalCut{File: m.journal.path(contents.current), Offset: contents.slot.end}
 	}
 	return r, nil
 }
 
+// readSlot adds the groups of one slot.
+func (m *Manager) readSlot(r *replay, index int, records []record) error {
+	for _, record := range records {
+		g, err := decodeGroup(record.payload, m.options.Partitions)
+		if err == nil {
+			err = m.readGroup(r, g)
+		}
+		if err != nil {
+			return &CorruptError{File: m.journal.path(index), Offset: record.offset, Reason: fmt.Sprintf("record %d: %v; %s", record.sequence, err, corruptJournalHint)}
+		}
+	}
+	return nil
+}
+
+// checkPending compares where the groups of the older slot end with where the
+// newer one says that it begins.
+func (m *Manager) checkPending(c *checkpoint) error {
+	reached := m.snapshot()
+	reached.pending, reached.durability = c.pending, c.durability
+	reached.halfWritten, reached.torn = c.halfWritten, c.torn
+	if !bytes.Equal(reached.encode(nil), c.encode(nil)) {
+		return errors.New("the checkpoint does not begin where the groups before it end")
+	}
+	return nil
+}
+
 // readGroup adds one group's bytes to the files that they belong to.
 func (m *Manager) readGroup(r *replay, g *group) error {
+	processed, written := r.add(m.processed), r.add(m.written)
 	for _, file := range g.files {
 		s := m.stream(file.prefix, file.partition)
 		if file.start != s.size {
@@ -71,6 +89,18 @@ func (m *Manager) readGroup(r *replay, g *group) error {
 			f.segments = append(f.segments, piece)
 		}
 	}
+	lines := groupLines(g)
+	for i, id := range g.ids {
+		chunk := len(r.ids) + i
+		line := appendProcessedLine(nil, id)
+		processed.append(chunk, line)
+		written.append(chunk, lines[i])
+		m.processed.extent, m.written.extent = m.processed.extend(line), m.written.extend(lines[i])
+		m.unsavedIDs = appendID(m.unsavedIDs, id)
+	}
+	m.unsavedCount += uint64(len(g.ids))
+	r.ids = append(r.ids, g.ids...)
+	m.adoption.use(g.ids, g.used)
 	return nil
 }
 

@@ -21,7 +21,8 @@ type stream struct {
 
 	file    File   // nil while closed
 	used    uint64 // when the handle was last used, for eviction
-	dirty   bool   // written since the last sync
+	dirty   bool   // written since the last sync, or since a settlement took it over
+	held    bool   // by a settlement, which will sync it
 	present bool   // known to be in the directory
 	listed  bool   // to be named by checkpoints
 
@@ -72,6 +73,11 @@ func (m *Manager) evict() error {
 		}
 	}
 	s := m.opened[oldest]
+	if s.held {
+		if err := m.join(); err != nil {
+			return err
+		}
+	}
 	if err := m.syncStream(s); err != nil {
 		return err
 	}

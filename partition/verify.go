@@ -119,7 +119,7 @@ func (v *verifier) found(file string, offset int64, format string, args ...any) 
 
 func (v *verifier) run(contents journalContents) error {
 	m := v.m
-	if err := m.restore(contents.slot.checkpoint); err != nil {
+	if err := m.restore(contents.base()); err != nil {
 		return err
 	}
 	r, err := m.readGroups(contents)

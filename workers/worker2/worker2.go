@@ -40,6 +40,8 @@ func ReadConfig(r *config.Reader) Config {
 	c.Files.Partitions = config.Partitions(r)
 	durability := r.OneOf("DURABILITY", partition.Power.String(), partition.Power.String(), partition.Process.String())
 	c.Files.Durability, _ = partition.ParseDurability(durability)
+	// One chunk after the other is for those who compare the calls of runs.
+	c.Files.Sequential = c.MaxGroup == 1
 	c.Files.JournalBytes = int64(r.Int("JOURNAL_BYTES", partition.DefaultJournalBytes, partition.MinimumJournalBytes, partition.MaxGroupBytes))
 	return c
 }
