@@ -84,9 +84,9 @@ func (c *Chunk) block(partition int) *block {
 	return b
 }
 
-// partitions lists the partitions that have rows, ascending.
-func (c *Chunk) partitions() []int {
-	list := make([]int, 0, len(c.blocks))
+// partitions appends the partitions that have rows, ascending.
+func (c *Chunk) partitions(list []int) []int {
+	list = list[:0]
 	for _, b := range c.blocks {
 		list = append(list, b.partition)
 	}

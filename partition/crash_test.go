@@ -155,7 +155,7 @@ func eachCrash(disk *crashfs.FS, op crashfs.Op, list []aftermath, f func(name st
 }
 
 // exhaustive crashes the recovery from every state at every operation, which
-// takes minutes; else every eighth state has to do.
+// takes minutes; else every twelfth or fortieth state has to do.
 var exhaustive = flag.Bool("exhaustive", false, "crash every recovery at every operation")
 
 // schedules are the ways in which the work beside the writes may fall in with
@@ -251,19 +251,23 @@ func TestCrashAtEveryOperation(t *testing.T) {
 		for _, schedule := range schedules {
 			t.Run(durability.String()+", "+schedule.name, func(t *testing.T) {
 				t.Parallel()
+				stride := 12
+				if schedule.name != "sequential" && !*exhaustive {
+					stride = 40
+				}
 				crashEverywhere(t, func(disk *crashfs.FS) partition.Options {
 					return schedule.of(options(disk, durability))
-				}, workload())
+				}, workload(), stride)
 			})
 		}
 	}
 }
 
-func crashEverywhere(t *testing.T, make func(*crashfs.FS) partition.Options, steps []step) {
+func crashEverywhere(t *testing.T, make func(*crashfs.FS) partition.Options, steps []step, stride int) {
 	disk := crashfs.New()
 	o := make(disk)
 	durability := o.Durability
-	seeds, nestedSeeds, stride := 3, 0, 12
+	seeds, nestedSeeds := 3, 0
 	switch {
 	case underRace:
 		seeds, stride = 1, 50

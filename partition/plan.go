@@ -20,6 +20,8 @@ type plan struct {
 	writes     []plannedFile // in the order of streams
 	checksumAt []int         // where each stream's checksum stands in record
 	used       []tornKey
+	order      []int // of one chunk's partitions
+	numbers    []int // of the partitions in the results; handed out with them
 
 	processed, written           []byte // lines for people
 	processedStart, writtenStart int64
@@ -55,7 +57,11 @@ func (m *Manager) planGroup(group []*Chunk) ([]Result, error) {
 		}
 	}()
 	results := make([]Result, len(group))
-	size := 0
+	size, blocks := 0, 0
+	for _, c := range group {
+		blocks += len(c.blocks)
+	}
+	p.numbers = make([]int, 0, blocks) // of all results
 	for i, c := range group {
 		results[i].ID = c.id
 		_, repeated := p.inGroup[c.id]
@@ -89,7 +95,9 @@ func (m *Manager) planGroup(group []*Chunk) ([]Result, error) {
 func (m *Manager) planChunk(c *Chunk, result *Result) error {
 	p := &m.plan
 	position := len(p.ids)
-	for _, partition := range c.partitions() {
+	first := len(p.numbers)
+	p.order = c.partitions(p.order)
+	for _, partition := range p.order {
 		data := c.blocks[c.index[partition]-1].data
 		if m.adoption.pending() {
 			owed, lineOwed, err := m.owed(c, partition, data)
@@ -110,9 +118,12 @@ func (m *Manager) planChunk(c *Chunk, result *Result) error {
 		}
 		s.pieces = append(s.pieces, piece{chunk: position, data: data})
 		if len(data) > 0 {
-			result.Partitions = append(result.Partitions, partition)
+			p.numbers = append(p.numbers, partition)
 		}
 		p.written = appendWrittenLine(p.written, partition, c.id)
+	}
+	if len(p.numbers) > first {
+		result.Partitions = p.numbers[first:len(p.numbers):len(p.numbers)]
 	}
 	p.processed = appendProcessedLine(p.processed, c.id)
 	return nil
