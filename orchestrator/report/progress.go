@@ -76,7 +76,7 @@ func describe(event history.Event) (who, what string) {
 	case history.Settled:
 		what = "settled: the queues are drained and nothing happens any more" + missing(event.Text)
 	case history.TimedOut:
-		what = "timed out" + explained(event.Text)
+		what = "not done" + missing(event.Text)
 	case history.Interrupted:
 		what = "interrupted" + explained(event.Text)
 	case history.Trouble:

@@ -177,7 +177,7 @@ func (r *run) awaitEnd(ctx context.Context, injecting *injection) error {
 		if err := injecting.failed(); err != nil {
 			return err
 		}
-		missing, settleable, err := r.missing(ctx)
+		missing, can, err := r.missing(ctx)
 		if err != nil {
 			return err
 		}
@@ -188,11 +188,15 @@ func (r *run) awaitEnd(ctx context.Context, injecting *injection) error {
 		next := settle - quiet // when quiet would be long enough
 		recorded := r.isRecorded(len(missing) == 0)
 		over := len(missing) == 0 && (r.hasEnd() && recorded && !r.mayRecover() || quiet >= settle)
-		if over || settleable && quiet >= max(settle, patience) {
+		calm := quiet >= max(settle, patience)
+		if over || can.settle && calm {
 			undrained := r.undrained(ctx)
 			switch {
 			case len(undrained) > 0:
 				missing = append(missing, undrained...)
+				if can.stall && calm && r.isStalled(ctx, &patience, missing) {
+					return nil
+				}
 				next = pause
 				pause = min(2*pause, longDepthPause)
 			case len(missing) == 0:
@@ -212,6 +216,9 @@ func (r *run) awaitEnd(ctx context.Context, injecting *injection) error {
 			}
 		} else {
 			pause = firstDepthPause
+			if len(missing) > 0 && can.stall && calm && r.isStalled(ctx, &patience, missing) {
+				return nil
+			}
 		}
 		if !r.wait(ctx, max(next, time.Millisecond)) {
 			return r.ended(ctx, missing)
@@ -263,6 +270,41 @@ const (
 	starvedLimit  = 5 * time.Second
 )
 
+// isStalled ends a run that is quiet and not done where it never will be: a
+// service that the work needs is down for good. It is what the timeout would
+// show.
+func (r *run) isStalled(ctx context.Context, patience *time.Duration, missing []string) bool {
+	down := r.downForGood()
+	if len(down) == 0 || r.isStarved(ctx, patience) {
+		return false
+	}
+	r.recorder.Add(history.Event{Kind: history.TimedOut, Text: strings.Join(append(down, missing...), "; ")})
+	return true
+}
+
+// downForGood names the services that the work needs and that have failed,
+// with nothing to start them again. One that has ended well may have done its
+// part, and one with a restart policy may come back: how often the engine
+// tries is not for a run to say.
+func (r *run) downForGood() []string {
+	if r.facts.Done == nil {
+		return nil
+	}
+	var down []string
+	for _, name := range r.facts.Done.Needs {
+		s := r.services[name]
+		if s == nil || s.shared || s.spec.Restart.Active() {
+			continue
+		}
+		state := s.now()
+		ended := state.incarnation > 0 && !state.running && !state.starting && state.followed == state.incarnation
+		if ended && state.exitCode != 0 && !state.restarts {
+			down = append(down, fmt.Sprintf("%s to be started again, which nothing does (it exited with code %d)", name, state.exitCode))
+		}
+	}
+	return down
+}
+
 // wait sleeps until something changes, or for the time; false when the
 // context has ended.
 func (r *run) wait(ctx context.Context, most time.Duration) bool {
@@ -290,11 +332,20 @@ func (r *run) ended(ctx context.Context, missing []string) error {
 	return nil
 }
 
-// missing says in words what is still awaited, the queues left out. It is
-// settleable when what is missing may never come: no fault is due and the
-// services that hand in the work have exited.
-func (r *run) missing(ctx context.Context) (missing []string, settleable bool, err error) {
-	settleable = true
+// endings are how a run can end that is not done, once it is quiet.
+type endings struct {
+	// settle: what is missing may never come, because no fault is under way and
+	// the services that hand in the work have exited.
+	settle bool
+	// stall: a service that is down stays so, because no fault is under way, is
+	// awaited or comes by itself.
+	stall bool
+}
+
+// missing says in words what is still awaited, the queues left out, and how
+// the run can end without it.
+func (r *run) missing(ctx context.Context) (missing []string, can endings, err error) {
+	can = endings{settle: true, stall: true}
 	endless := !r.hasEnd()
 	for _, p := range r.planned {
 		timed := p.planned.When.Kind == scenario.After
@@ -302,12 +353,12 @@ func (r *run) missing(ctx context.Context) (missing []string, settleable bool, e
 		case p.isSettled():
 		case p.isDue():
 			missing = append(missing, fmt.Sprintf("fault %d (%s) to be over", p.number, p.planned))
-			settleable = false
+			can = endings{}
 		case r.scenario.Idle || endless:
 			missing = append(missing, fmt.Sprintf("fault %d (%s) to fire", p.number, p.planned))
-			settleable = settleable && !timed
+			can.settle, can.stall = can.settle && !timed, false
 		default:
-			settleable = settleable && !timed
+			can.settle, can.stall = can.settle && !timed, can.stall && !timed
 		}
 	}
 	exited := true
@@ -330,16 +381,17 @@ func (r *run) missing(ctx context.Context) (missing []string, settleable bool, e
 	}
 	unread := r.unreadLogs()
 	missing = append(missing, unread...)
-	settleable = settleable && exited && len(unread) == 0
+	can.settle = can.settle && exited && len(unread) == 0
 	if exited {
 		verdicts, err := r.missingVerdicts(ctx)
 		if err != nil {
-			return nil, false, err
+			return nil, can, err
 		}
 		missing = append(missing, verdicts...)
 	}
 	missing = append(missing, r.progress.missingLines()...)
-	return append(missing, r.unready()...), settleable, nil
+	missing = append(missing, r.unready()...)
+	return missing, can, nil
 }
 
 // unreadLogs names the logs of dead services that were not read to their end

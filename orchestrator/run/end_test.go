@@ -153,3 +153,30 @@ func TestRunSaysWhichVerdictsAreMissing(t *testing.T) {
 	s.well()
 	s.must(history.Event{Kind: history.Settled, Text: "a verdict of judge on 1 of 3 chunks (such as 8)"})
 }
+
+// A service that the work needs, and that has failed for good, leaves nothing
+// to wait for.
+func TestRunEndsWhenWhatTheWorkNeedsIsDown(t *testing.T) {
+	t.Run("for good", func(t *testing.T) {
+		t.Parallel()
+		s := play(t, "stuck.yaml")
+		s.well()
+		end := s.event(history.Event{Kind: history.TimedOut, Text: "worker to be started again, which nothing does (it exited with code 3); sender to exit"})
+		last := s.event(history.Event{Kind: history.Log, Service: "sender", Text: "line 3."})
+		if waited := end.At - last.At; waited < 300*time.Millisecond || waited > atOnce {
+			t.Errorf("the run ended %s after the last event, want the settle time of 300ms", waited)
+		}
+	})
+	for _, file := range []string{"stuck-later-fault.yaml", "stuck-ended-well.yaml"} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			s := play(t, file)
+			s.well()
+			s.order(
+				history.Event{Kind: history.Exited, Service: "worker"},
+				history.Event{Kind: history.Log, Service: "sender", Text: "line 3."},
+				history.Event{Kind: history.AllDone},
+			)
+		})
+	}
+}

@@ -46,6 +46,9 @@ func (b *binder) checkFactServices(f *Facts) {
 		for i, service := range f.Done.Exited {
 			b.needService(fmt.Sprintf("%s.done.exited[%d]", factsKey, i), service)
 		}
+		for i, service := range f.Done.Needs {
+			b.needService(fmt.Sprintf("%s.done.needs[%d]", factsKey, i), service)
+		}
 		if len(f.Done.Drained) > 0 && f.Broker == nil {
 			b.refuse(factsKey+".done.drained", "add broker: {service: …} to x-killpoint", "queues are named, but no broker that has them")
 		}
@@ -70,7 +73,7 @@ func (b *binder) checkWithout(f *Facts) {
 	for i, service := range f.Explore.Without {
 		path := fmt.Sprintf("%s.explore.without[%d]", factsKey, i)
 		b.needService(path, service)
-		needed := f.Done != nil && slices.Contains(f.Done.Exited, service) ||
+		needed := f.Done != nil && slices.Contains(slices.Concat(f.Done.Exited, f.Done.Needs), service) ||
 			f.Broker != nil && f.Broker.Service == service ||
 			f.Verdicts != nil && f.Verdicts.Service == service ||
 			f.Rows != nil && (f.Rows.Sent.Service == service || f.Rows.Output.Service == service)

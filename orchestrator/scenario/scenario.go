@@ -73,6 +73,7 @@ type Broker struct {
 type Done struct {
 	Exited  []string `yaml:"exited" json:"exited,omitempty" form:"service" doc:"services that exit by themselves when all work has been handed in"`
 	Drained []string `yaml:"drained" json:"drained,omitempty" form:"queue" doc:"queues that are empty, nothing unacknowledged, when the work is done"`
+	Needs   []string `yaml:"needs" json:"needs,omitempty" form:"service" doc:"services without which the work cannot be done: once one has ended with another exit code than 0 and nothing starts it again, a run that is not done ends when it is quiet, as it would at its timeout"`
 }
 
 // Verdicts says how a service reports the result of each unit of work.
