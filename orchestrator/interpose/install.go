@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"strings"
 )
 
 // Name is the file name of the interposer in a container, by which an executable knows that it was started to be one.
@@ -20,8 +21,13 @@ const (
 	PlanPath   = Directory + "/plan.json"
 )
 
-// Tasks is the room that the interposer and the command that reaches it need in a limit on a container's processes and threads, on top of what the program is allowed.
+// Tasks is the room that the interposer and the command that reaches it need in a limit on a container's processes and threads, or on those of its user, on top of what the program is allowed.
 const Tasks = 32
+
+// NoRoom reports whether a line of a container's log is what an interposer leaves that a limit on processes and threads, or on memory, kept from starting: Go's runtime gives up by itself.
+func NoRoom(line string) bool {
+	return strings.Contains(line, "runtime: failed to create new OS thread")
+}
 
 // Command is what a container runs in place of its own entrypoint and command, which are given as the engine would execute them: a shell form with its shell in front. It goes where the entrypoint was, with no command behind it.
 func Command(entrypoint, command []string) []string {

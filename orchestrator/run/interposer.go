@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -274,6 +275,22 @@ func (i *interposer) put(ctx context.Context, upload interpose.Upload) error {
 	}
 	return nil
 }
+
+// withRoom raises a limit on the processes of the container's user by what
+// the interposer takes.
+func withRoom(limits []system.Ulimit) []system.Ulimit {
+	limits = slices.Clone(limits)
+	for index := range limits {
+		if limit := &limits[index]; limit.Name == "nproc" && limit.Soft >= 0 && limit.Hard >= 0 {
+			limit.Soft += interpose.Tasks
+			limit.Hard += interpose.Tasks
+		}
+	}
+	return limits
+}
+
+// errNoRoom says what to do where the interposer could not start its threads.
+var errNoRoom = fmt.Errorf("the interposer cannot start its threads: raise the service's limit on processes (ulimits: nproc, which counts every process and thread of the container's user on this machine, or the engine's default for it) by %d, or its mem_limit", interpose.Tasks)
 
 // link connects to the interposer of the life that has just begun; its
 // program starts when the link stands. The connection lasts as long as the

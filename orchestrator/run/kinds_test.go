@@ -1,6 +1,7 @@
 package run
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/killpoint/killpoint/orchestrator/history"
@@ -27,4 +28,16 @@ func TestCrashPointsInContainersOfManyKinds(t *testing.T) {
 			s.count(history.Event{Kind: history.Log, Service: kind, Incarnation: 2, Text: " line "}, 10)
 		})
 	}
+}
+
+// A limit on processes that is used up already leaves the interposer no room:
+// the run is broken before the program starts, by an error that says what to do.
+func TestInterposerWithoutRoom(t *testing.T) {
+	t.Parallel()
+	s := play(t, "kinds-crowded.yaml")
+	trouble := s.event(history.Event{Kind: history.Trouble}).Text
+	if !strings.Contains(trouble, "start crowded: ") || !strings.Contains(trouble, "nproc") || strings.Contains(trouble, "goroutine") {
+		t.Errorf("the trouble is %q", trouble)
+	}
+	s.count(history.Event{Kind: history.Log, Service: "crowded", Text: " line "}, 0)
 }

@@ -209,6 +209,7 @@ func (s *service) create(ctx context.Context) error {
 		if spec.Limits.PIDs > 0 {
 			spec.Limits.PIDs += interpose.Tasks
 		}
+		spec.Ulimits = withRoom(spec.Ulimits)
 		if spec.ReadOnly {
 			spec.Mounts = append(slices.Clip(spec.Mounts), system.Mount{Kind: system.MountVolume, Target: interpose.Directory})
 		}
@@ -290,16 +291,23 @@ func dependencyMet(other *service, dependency system.Dependency) func(serviceSta
 	}
 }
 
-// withTail adds a container's last log lines to an error about it.
+// withTail adds a container's last log lines to an error about it. Where they
+// are what an interposer leaves that had no room, that is the error.
 func (s *service) withTail(ctx context.Context, err error) error {
-	lines, tailErr := s.home.tail(ctx, tailLines)
+	lines, tailErr := s.home.tail(ctx, traceLines)
 	if tailErr != nil || len(lines) == 0 {
 		return err
 	}
-	return fmt.Errorf("%w\nlast lines of %s:\n  %s", err, s.spec.Name, strings.Join(lines, "\n  "))
+	if s.interposer != nil && slices.ContainsFunc(lines, interpose.NoRoom) {
+		return fmt.Errorf("start %s: %w", s.spec.Name, errNoRoom)
+	}
+	return fmt.Errorf("%w\nlast lines of %s:\n  %s", err, s.spec.Name, strings.Join(lines[max(0, len(lines)-tailLines):], "\n  "))
 }
 
-const tailLines = 10
+const (
+	tailLines  = 10
+	traceLines = 1000 // more than Go's runtime says when it gives up
+)
 
 // Start starts the container and waits until the engine says that it runs.
 // The life before must have ended, and its log must have been read: its last

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -43,6 +44,7 @@ type supervisor struct {
 // supervise runs the command until it ends and returns the exit code that the container is to have.
 func supervise(plan interpose.Plan, command []string) (int, error) {
 	s := &supervisor{plan: plan, command: command, events: newEventLog(), signals: make(chan os.Signal, 64)}
+	makeRoom()
 	signal.Notify(s.signals)
 	// The engine keeps one for itself even while it waits.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 4))
@@ -73,6 +75,23 @@ func supervise(plan interpose.Plan, command []string) (int, error) {
 	}
 	return s.watch(), nil
 }
+
+// makeRoom has as many threads at once as the interposer will ever need, and lets them end again. A limit on processes and threads that is too low for them stops the interposer here, when nothing has been started, by an error of Go's runtime that interpose.NoRoom knows.
+func makeRoom() {
+	var made, ended sync.WaitGroup
+	made.Add(ownThreads)
+	for range ownThreads {
+		ended.Go(func() {
+			runtime.LockOSThread() // and it is not unlocked: the thread ends with the goroutine
+			made.Done()
+			made.Wait()
+		})
+	}
+	ended.Wait()
+}
+
+// ownThreads leaves, of interpose.Tasks, some for those that run before and for the command that reaches the interposer.
+const ownThreads = interpose.Tasks - 16
 
 // giveUp reports why there is no program, to the orchestrator and to the container's log.
 func (s *supervisor) giveUp(err error) int {

@@ -8,6 +8,7 @@
 //	LIFE=/life        count its lives in this file
 //	COUNT=/said       keep how many lines were printed in this file, by life
 //	PAUSE=3:1s        say nothing for a while after line 3
+//	THREADS=30        have so many threads besides its own
 //	EXIT=3            exit with this code after the lines
 //	SIGTERM=7         exit with this code on SIGTERM; ignore to go on
 //	FILE_X=/a:text    write a file at the start of each life
@@ -29,13 +30,16 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
 
-const healthFile = "/healthy"
+// healthFile is where any user may write.
+const healthFile = "/dev/shm/healthy"
 
 func main() {
 	if len(os.Args) > 1 {
@@ -47,6 +51,9 @@ func main() {
 	a.life = nextLife()
 	os.Remove(healthFile)
 	a.writeFiles()
+	if threads := os.Getenv("THREADS"); threads != "" {
+		haveThreads(number(threads))
+	}
 	if address := os.Getenv("SERVE"); address != "" {
 		serve(address)
 	}
@@ -85,6 +92,20 @@ func command(arguments []string) {
 	default:
 		must(fmt.Errorf("no such command: %s", arguments[0]))
 	}
+}
+
+// haveThreads starts threads that do nothing.
+func haveThreads(count int) {
+	var started sync.WaitGroup
+	started.Add(count)
+	for range count {
+		go func() {
+			runtime.LockOSThread()
+			started.Done()
+			select {}
+		}()
+	}
+	started.Wait()
 }
 
 type actor struct {
