@@ -63,10 +63,10 @@ func (c *Client) Close() error {
 	return c.stream.Close()
 }
 
-// Arm adds points behind those of the plan. Their operations must be ones that the plan already traps.
-func (c *Client) Arm(ctx context.Context, points ...Point) error {
-	_, err := c.call(ctx, Request{Name: CommandArm, Points: points})
-	return err
+// Arm lets points fire that the plan has for later, by their IDs. It returns how many calls had matched each point of the plan by then: a point whose occurrence is among them has been passed in this incarnation.
+func (c *Client) Arm(ctx context.Context, points ...string) (map[string]int, error) {
+	reply, err := c.call(ctx, Request{Name: CommandArm, Points: points})
+	return reply.Counts, err
 }
 
 // Release lets a held program go on, for a fault that leaves it alive.

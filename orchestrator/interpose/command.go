@@ -6,8 +6,8 @@ type Request struct {
 	Name   CommandName `json:"command"`
 	// Plan belongs to CommandStart.
 	Plan *Plan `json:"plan,omitempty"`
-	// Points belong to CommandArm.
-	Points []Point `json:"points,omitempty"`
+	// Points belong to CommandArm: their IDs.
+	Points []string `json:"points,omitempty"`
 	// Lose belongs to CommandLose.
 	Lose *Lose `json:"lose,omitempty"`
 	// Signal belongs to CommandSignal: its number.
@@ -29,7 +29,7 @@ type CommandName string
 const (
 	CommandAttach  CommandName = "attach"  // send me the events after Sequence; the first line of a connection, no reply
 	CommandConfirm CommandName = "confirm" // the events up to Sequence have left the container; no reply
-	CommandArm     CommandName = "arm"     // add points behind those of the plan
+	CommandArm     CommandName = "arm"     // let points fire that the plan has for later; Counts answers
 	CommandRelease CommandName = "release" // let the held program go on
 	CommandLose    CommandName = "lose"    // take un-synced changes away, at a held point
 	CommandKill    CommandName = "kill"    // kill every process of the program and stay

@@ -20,7 +20,7 @@ type Plan struct {
 	ID string `json:"id"`
 	// Incarnation is the number of the life that starts with this plan, from 1.
 	Incarnation int `json:"incarnation"`
-	// Points fire in the order given: each can fire only when the one before it has, but all of them count from the start of the incarnation.
+	// Points fire in the order given: each can fire only when the one before it has, those of Later apart, but all of them count from the start of the incarnation.
 	Points []Point `json:"points,omitempty"`
 	// Record, if set, reports every operation that it covers.
 	Record *Record `json:"record,omitempty"`
@@ -72,6 +72,8 @@ type Point struct {
 	Times int `json:"times,omitempty"`
 	// Sum adds a checksum of the bytes that the write at the point carries, at the price of reading them.
 	Sum bool `json:"sum,omitempty"`
+	// Later says that the point counts like any other, and cannot fire before Client.Arm names it.
+	Later bool `json:"later,omitempty"`
 	// Lose says what a power cut at this point takes; nothing when nil. It needs Plan.PowerLoss and Action Hold.
 	Lose *Lose `json:"lose,omitempty"`
 }

@@ -106,7 +106,7 @@ func (p *plannedFault) arm(r *run) error {
 
 func (i *injection) work(ctx context.Context) {
 	defer i.run.guard("do the planned faults")
-	for _, p := range i.run.planned {
+	for number, p := range i.run.planned {
 		if !i.arm(ctx, p) {
 			return
 		}
@@ -130,7 +130,16 @@ func (i *injection) work(ctx context.Context) {
 			i.fail(err)
 			return
 		}
+		// The next life must not begin before the next fault waits for it. A
+		// service that lives may not be able to answer before it is healed.
+		armed := true
+		if number+1 < len(i.run.planned) && !p.target.now().running {
+			armed = i.arm(ctx, i.run.planned[number+1])
+		}
 		i.working.Go(func() { i.heal(ctx, p) })
+		if !armed {
+			return
+		}
 	}
 }
 

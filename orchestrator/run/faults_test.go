@@ -140,3 +140,33 @@ func TestFaultsComeInOrder(t *testing.T) {
 	s.count(history.Event{Kind: history.FaultHealed, Fault: 3}, 0)
 	s.count(history.Event{Kind: history.Started, Service: "watcher"}, 1)
 }
+
+// A crash point that waits for another fault counts from the start of the
+// life all the same.
+func TestPointsThatAreArmedLater(t *testing.T) {
+	t.Run("reached", func(t *testing.T) {
+		t.Parallel()
+		s := play(t, "later.yaml")
+		s.well()
+		s.order(
+			history.Event{Kind: history.Log, Service: "worker", Text: "life 1 line 10."},
+			history.Event{Kind: history.FaultArmed, Fault: 2},
+			history.Event{Kind: history.PointReached, Fault: 2, Incarnation: 1},
+			history.Event{Kind: history.AllDone},
+		)
+		if point := s.event(history.Event{Kind: history.PointReached, Fault: 2}).Point; point.Occurrence != 12 {
+			t.Errorf("the point was met as %+v", point)
+		}
+		// It prints a line before it counts it.
+		if lines := s.lines("worker"); lines[1] != 12 || lines[2] != 20 {
+			t.Errorf("the lives have printed %v lines, want 12 and 20", lines)
+		}
+	})
+	t.Run("passed", func(t *testing.T) {
+		t.Parallel()
+		s := play(t, "too-late.yaml")
+		s.well()
+		s.must(history.Event{Kind: history.FaultMissed, Fault: 2, Text: "matching call 10 of incarnation 1 had come before the fault was armed"})
+		s.count(history.Event{Kind: history.Started, Service: "worker"}, 1)
+	})
+}

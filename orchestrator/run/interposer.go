@@ -33,6 +33,7 @@ type interposer struct {
 
 	mu     sync.Mutex
 	client *interpose.Client
+	life   int  // that the plan is of
 	over   bool // the run has ended: points are passed by
 	linked sync.WaitGroup
 }
@@ -42,11 +43,12 @@ type pointState struct {
 	planned *plannedFault
 	follows bool // the fault just before it is a crash point of this service too
 	point   interpose.Point
-	armed   bool // the interposer of this life knows it
+	armed   bool // the interposer of this life lets it fire
 	wanted  bool // it may fire: the fault before it has fired
 	fired   bool
 	at      *history.Point // as it was met
 	seen    int            // matching calls in the life that came furthest
+	passed  int            // the life in which the call had been made when the point was armed; 0: none
 	matches chan trigger.Match
 }
 
@@ -176,7 +178,8 @@ func (i *interposer) planID() string {
 }
 
 // plan is what the next life is started with: the points that may fire now,
-// and those that follow them without a fault of another service between.
+// those that follow them without a fault of another service between, and, to
+// be counted from its start, those that are armed later.
 func (i *interposer) plan(incarnation int) interpose.Plan {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -197,39 +200,23 @@ func (i *interposer) plan(incarnation int) interpose.Plan {
 	if i.over {
 		return plan
 	}
+	i.life = incarnation
 	ready := false
 	for _, p := range i.points {
-		if p.armed = false; p.fired {
+		if p.armed, p.passed = false, 0; p.fired {
+			ready = true // for the point behind it, though nobody may have armed that yet
 			continue
 		}
-		if ready = p.wanted || ready && p.follows; !ready {
-			i.trapLater(&plan, p.point)
-			continue
-		}
-		p.armed = true
-		plan.Points = append(plan.Points, p.point)
-		if p.point.Lose != nil {
+		ready = p.wanted || ready && p.follows
+		p.armed = ready
+		point := p.point
+		point.Later = !ready
+		plan.Points = append(plan.Points, point)
+		if point.Lose != nil {
 			plan.PowerLoss = &interpose.PowerLoss{Paths: dataPaths(i.service.spec)}
 		}
 	}
 	return plan
-}
-
-// trapLater makes the interposer see the calls of a point that is armed in
-// the middle of a life: what is trapped cannot be changed later.
-func (i *interposer) trapLater(plan *interpose.Plan, point interpose.Point) {
-	if i.record == nil {
-		if plan.Record == nil {
-			plan.Record = &interpose.Record{}
-		}
-		plan.Record.Operations = append(plan.Record.Operations, point.Operation)
-		if point.Path != "" {
-			plan.Record.Paths = append(plan.Record.Paths, point.Path)
-		}
-	}
-	if point.Lose != nil {
-		plan.PowerLoss = &interpose.PowerLoss{Paths: dataPaths(i.service.spec)}
-	}
 }
 
 // dataPaths are the files whose durability counts in a power loss: all that
@@ -315,11 +302,14 @@ func (i *interposer) link(ctx context.Context) error {
 	})
 	select {
 	case err := <-hello:
-		return err
+		if err != nil {
+			return err
+		}
 	case <-ctx.Done():
 		client.Close()
 		return ctx.Err()
 	}
+	return i.armWanted(ctx)
 }
 
 // hear takes the interposer's events in until its life ends.
@@ -344,7 +334,7 @@ func (i *interposer) hear(client *interpose.Client, hello chan<- error) {
 			answer(err)
 			i.service.abort(err)
 		case interpose.Exited:
-			i.count(event.Counts)
+			i.count(event)
 		}
 	}
 	answer(fmt.Errorf("reach the interposer in %s: %w", i.service.spec.Name, errors.Join(client.Err())))
@@ -366,14 +356,19 @@ func (i *interposer) take(event interpose.Event) {
 }
 
 // linkedTo says by what client the life that has begun is reached.
-func (i *interposer) linkedTo(client *interpose.Client) {
+func (i *interposer) linkedTo(ctx context.Context, client *interpose.Client) error {
 	i.mu.Lock()
-	defer i.mu.Unlock()
 	i.client = client
+	i.mu.Unlock()
+	return i.armWanted(ctx)
 }
 
 // unlinked says that a life is over whose client goes on.
-func (i *interposer) unlinked() { i.linkedTo(nil) }
+func (i *interposer) unlinked() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.client = nil
+}
 
 // reached tells the trigger of a point, and records it as the interposer saw
 // it.
@@ -437,11 +432,14 @@ func historyPoint(event interpose.Event) *history.Point {
 	return point
 }
 
-func (i *interposer) count(counts map[string]int) {
+// count takes in how many calls a life, which has ended, had for each point.
+func (i *interposer) count(event interpose.Event) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, p := range i.points {
-		p.seen = max(p.seen, counts[p.point.ID])
+		if p.in(event.Incarnation) {
+			p.seen = max(p.seen, event.Counts[p.point.ID])
+		}
 	}
 }
 
@@ -449,30 +447,57 @@ func (i *interposer) count(counts map[string]int) {
 // and else in the next.
 func (i *interposer) Arm(number int) error {
 	i.mu.Lock()
-	client := i.client
-	var found *pointState
+	known := false
 	for _, p := range i.points {
 		if p.planned.number == number {
-			found = p
+			p.wanted, known = true, true
 		}
 	}
-	if found == nil {
-		i.mu.Unlock()
+	i.mu.Unlock()
+	if !known {
 		return fmt.Errorf("arm crash point of fault %d: %s has no such point", number, i.service.spec.Name)
 	}
-	found.wanted = true
-	known := found.armed
-	found.armed = true
-	i.mu.Unlock()
-	if known || client == nil || client.Err() != nil {
-		return nil // it is in the plan of this life, or will be in the next one's
+	return i.armWanted(context.Background())
+}
+
+// armWanted arms, in a life that has begun, the points that may fire and that
+// its plan had for later.
+func (i *interposer) armWanted(ctx context.Context) error {
+	for {
+		i.mu.Lock()
+		client, life := i.client, i.life
+		next := slices.IndexFunc(i.points, func(p *pointState) bool { return p.wanted && !p.armed && !p.fired })
+		if next < 0 || client == nil || client.Err() != nil {
+			i.mu.Unlock()
+			return nil // what a life that is over has not armed is in the next one's plan
+		}
+		p := i.points[next]
+		p.armed = true
+		i.mu.Unlock()
+		asking, cancel := context.WithTimeout(ctx, armTime)
+		counts, err := client.Arm(asking, p.point.ID)
+		cancel()
+		over := errors.Is(err, interpose.ErrDetached) || errors.Is(err, interpose.ErrNoProgram)
+		if err != nil && !over {
+			return fmt.Errorf("arm crash point of fault %d: %w", p.planned.number, err)
+		}
+		i.mu.Lock()
+		if over {
+			p.armed = false
+			over = i.client == client
+		} else if p.seen = max(p.seen, counts[p.point.ID]); counts[p.point.ID] >= p.point.Occurrence && p.in(life) {
+			p.passed = life
+		}
+		i.mu.Unlock()
+		if over {
+			return nil
+		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), armTime)
-	defer cancel()
-	if err := client.Arm(ctx, found.point); err != nil && !errors.Is(err, interpose.ErrDetached) {
-		return fmt.Errorf("arm crash point of fault %d: %w", number, err)
-	}
-	return nil
+}
+
+// in says whether the point can be reached in a life.
+func (p *pointState) in(life int) bool {
+	return p.point.Incarnation == 0 || p.point.Incarnation == life
 }
 
 // armTime is the longest that an interposer may take to answer.
@@ -494,8 +519,11 @@ func (i *interposer) Seen(number int) string {
 	defer i.mu.Unlock()
 	for _, p := range i.points {
 		if p.planned.number == number {
-			if p.seen == 0 {
+			switch {
+			case p.seen == 0:
 				return "its crash point was not reached"
+			case p.passed > 0:
+				return fmt.Sprintf("matching call %d of incarnation %d had come before the fault was armed", p.point.Occurrence, p.passed)
 			}
 			return fmt.Sprintf("its crash point was not reached: %d of %d matching calls had come in one life", p.seen, p.point.Occurrence)
 		}

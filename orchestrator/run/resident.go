@@ -120,7 +120,7 @@ func (r *resident) tell(s *service, event interpose.Event) {
 			event.Code = 137
 		}
 		if s.interposer != nil {
-			s.interposer.count(event.Counts)
+			s.interposer.count(event)
 			s.interposer.unlinked()
 		}
 		s.see(engine.Event{Action: engine.ActionDie, ExitCode: event.Code})
@@ -325,7 +325,7 @@ func (r *resident) start(ctx context.Context, life int) error {
 		return err
 	}
 	if s.interposer != nil {
-		s.interposer.linkedTo(r.client)
+		return s.interposer.linkedTo(ctx, r.client)
 	}
 	return nil
 }

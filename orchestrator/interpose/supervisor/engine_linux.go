@@ -349,22 +349,14 @@ func (e *engine) troubleIfDenied(err error) {
 	}
 }
 
-// arm adds points behind those of the plan.
-func (e *engine) arm(points []interpose.Point) error {
+// arm lets points fire that are there for later, and says how many calls have matched each point so far.
+func (e *engine) arm(ids []string) (map[string]int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	plan := e.plan
-	plan.Points = append(append([]interpose.Point(nil), e.plan.Points...), points...)
-	if err := plan.Validate(); err != nil {
-		return err
+	if err := e.sequence.arm(ids); err != nil {
+		return nil, err
 	}
-	if missing := wantedKinds(plan) &^ wantedKinds(e.plan); missing != 0 {
-		return fmt.Errorf("arm points: the calls of %v are not trapped: a filter cannot be widened while the program runs", missing.operation())
-	}
-	e.plan = plan
-	e.sequence.extend(points)
-	e.places.arm(plan.Points)
-	return nil
+	return e.sequence.counts(), nil
 }
 
 // counts says how many calls matched each point.

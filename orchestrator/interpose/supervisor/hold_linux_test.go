@@ -99,6 +99,43 @@ func TestHoldOfNames(t *testing.T) {
 	}
 }
 
+// A point for later counts from the start, fires only once it is armed, and never for a call that came before.
+func TestPointsForLater(t *testing.T) {
+	for _, test := range []struct {
+		occurrence int
+		want       string // in the file while it is held; empty: not held
+	}{{2, ""}, {3, ""}, {4, lines(3)}, {6, lines(5)}} {
+		t.Run(strconv.Itoa(test.occurrence), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "file.txt")
+			later := hold(interpose.Write, path, test.occurrence, interpose.Before)
+			later.ID, later.Later = "later", true
+			p := start(t, newPlan(later, hold(interpose.Write, path, 3, interpose.Before)), target, "sequence", path, "7")
+			if event := p.await(interpose.Reached); event.Point != "point" {
+				t.Fatalf("%q was reached, which was not armed", event.Point)
+			}
+			counts, err := p.client.Arm(withTimeout(t), "later")
+			if err != nil || counts["later"] != 3 || counts["point"] != 3 {
+				t.Errorf("armed at counts %v, %v", counts, err)
+			}
+			if err := p.client.Release(withTimeout(t)); err != nil {
+				t.Fatal(err)
+			}
+			if test.want == "" {
+				if event := p.await(interpose.Exited); event.Counts["later"] != 7 {
+					t.Errorf("counted %v", event.Counts)
+				}
+				return
+			}
+			if event := p.await(interpose.Reached); event.Point != "later" || event.Occurrence != test.occurrence {
+				t.Errorf("unexpected event %+v", event)
+			}
+			if got := contents(t, path); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 func TestReleaseLetsTheProgramGoOn(t *testing.T) {
 	for _, timing := range []interpose.Timing{interpose.Before, interpose.During, interpose.After} {
 		t.Run(string(timing), func(t *testing.T) {

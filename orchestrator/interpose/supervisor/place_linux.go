@@ -87,7 +87,13 @@ type places struct {
 
 func newPlaces(plan interpose.Plan) *places {
 	ps := &places{known: make(map[string]*place), standard: standardStreams()}
-	ps.arm(plan.Points)
+	for _, point := range plan.Points {
+		if point.Operation.AMQP() {
+			ps.points = append(ps.points, pattern{})
+			continue
+		}
+		ps.points = append(ps.points, newPattern(point.Path))
+	}
 	if plan.Record != nil {
 		ps.record = newPatterns(plan.Record.Paths)
 		ps.all = len(plan.Record.Paths) == 0
@@ -96,21 +102,6 @@ func newPlaces(plan interpose.Plan) *places {
 		ps.tracked = newPatterns(trackedDirectories(plan.PowerLoss.Paths))
 	}
 	return ps
-}
-
-// arm replaces the points' patterns.
-func (ps *places) arm(points []interpose.Point) {
-	ps.points = ps.points[:0]
-	for _, point := range points {
-		if point.Operation.AMQP() {
-			ps.points = append(ps.points, pattern{})
-			continue
-		}
-		ps.points = append(ps.points, newPattern(point.Path))
-	}
-	for _, p := range ps.known {
-		ps.judge(p)
-	}
 }
 
 // get finds the place of a path given as bytes, without allocating for one that is known.
@@ -140,7 +131,6 @@ func (ps *places) add(link string) *place {
 }
 
 func (ps *places) judge(p *place) {
-	p.points, p.recorded, p.tracked = 0, false, false
 	if !strings.HasPrefix(p.path, "/") {
 		return // a pipe, a socket, an event descriptor
 	}

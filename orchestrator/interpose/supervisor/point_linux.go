@@ -1,7 +1,9 @@
 package supervisor
 
 import (
+	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/killpoint/killpoint/orchestrator/interpose"
 )
@@ -26,15 +28,22 @@ type sequence struct {
 
 func newSequence(points []interpose.Point, incarnation int) *sequence {
 	s := &sequence{incarnation: incarnation}
-	s.extend(points)
-	return s
-}
-
-// extend adds points behind those that are there.
-func (s *sequence) extend(points []interpose.Point) {
 	for _, point := range points {
 		s.points = append(s.points, &armed{Point: point, kind: kindOf[point.Operation]})
 	}
+	return s
+}
+
+// arm lets points fire that were there for later.
+func (s *sequence) arm(ids []string) error {
+	for _, id := range ids {
+		i := slices.IndexFunc(s.points, func(a *armed) bool { return a.ID == id })
+		if i < 0 {
+			return fmt.Errorf("arm point %q: the plan has no such point", id)
+		}
+		s.points[i].Later = false
+	}
+	return nil
 }
 
 // here reports whether the point can fire in this incarnation.
@@ -42,10 +51,10 @@ func (s *sequence) here(a *armed) bool {
 	return a.Incarnation == 0 || a.Incarnation == s.incarnation
 }
 
-// next is the one point that can fire now, or nil.
+// next is the one point that can fire now, or nil. Points for later are passed over until they are armed.
 func (s *sequence) next() *armed {
 	for _, a := range s.points {
-		if s.here(a) && !a.done() {
+		if s.here(a) && !a.Later && !a.done() {
 			return a
 		}
 	}

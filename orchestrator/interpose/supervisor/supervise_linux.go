@@ -290,7 +290,10 @@ func (s *supervisor) obey(r request) {
 	var answer interpose.Event
 	switch r.Name {
 	case interpose.CommandArm:
-		err = s.running(func() error { return s.engine.arm(r.Points) })
+		err = s.running(func() (err error) {
+			answer.Counts, err = s.engine.arm(r.Points)
+			return err
+		})
 	case interpose.CommandRelease:
 		err = s.running(s.engine.releaseHeld)
 	case interpose.CommandLose:
