@@ -16,7 +16,9 @@ func (e *engine) act(n *notification, t *thread, op *operation, point *armed) {
 	event.Kind, event.Point, event.Action, event.Timing = interpose.Reached, point.ID, point.Action, point.Timing
 	event.Occurrence = point.count
 	if point.Sum {
-		event.Sum = e.sum(t, op)
+		if sum, is := e.sum(t, op); is {
+			event.Sum = formatSum(sum)
+		}
 	}
 	switch point.Action {
 	case interpose.Hold:

@@ -1,6 +1,8 @@
 package supervisor
 
 import (
+	"math/bits"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/killpoint/killpoint/orchestrator/interpose"
@@ -36,13 +38,20 @@ var kindOf = map[interpose.Operation]kind{
 	interpose.Publish: kindPublish, interpose.Ack: kindAck,
 }
 
-func (k kind) operation() interpose.Operation {
-	for operation, bit := range kindOf {
-		if bit == k {
-			return operation
-		}
+// operationOf is kindOf the other way round, by the number of the bit.
+var operationOf = func() (operations [16]interpose.Operation) {
+	for operation, k := range kindOf {
+		operations[bits.TrailingZeros16(uint16(k))] = operation
 	}
-	return ""
+	return operations
+}()
+
+// operation names a kind that is one bit, and gives nothing for one that no plan can name.
+func (k kind) operation() interpose.Operation {
+	if k == 0 {
+		return ""
+	}
+	return operationOf[bits.TrailingZeros16(uint16(k))]
 }
 
 // call is one system call that can be trapped.

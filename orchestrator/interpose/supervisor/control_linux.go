@@ -2,11 +2,13 @@ package supervisor
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -90,8 +92,8 @@ func (c *control) talk(connection *net.UnixConn) {
 func (c *control) stream(line int, send func([]byte) error) {
 	for {
 		lines, more := c.events.from(line)
-		for _, text := range lines {
-			if send(text) != nil {
+		for some := range slices.Chunk(lines, maxTogether) {
+			if send(bytes.Join(some, nil)) != nil {
 				return
 			}
 		}
@@ -99,6 +101,9 @@ func (c *control) stream(line int, send func([]byte) error) {
 		<-more
 	}
 }
+
+// maxTogether bounds the lines that are sent in one piece.
+const maxTogether = 128
 
 // controlClient connects stdin and stdout to the interposer of this container: it is what the orchestrator executes inside. It confirms each event once it has left the container.
 func controlClient(id string, stdin io.Reader, stdout io.Writer) error {
@@ -144,20 +149,27 @@ func (w *serialWriter) Write(line []byte) (int, error) {
 	return w.to.Write(line)
 }
 
+// passEvents passes whole lines on, those that are there in one piece.
 func passEvents(connection io.Reader, stdout io.Writer, send func([]byte) error) error {
 	lines := bufio.NewReaderSize(connection, 1<<16)
+	var together []byte
 	for {
 		line, err := lines.ReadBytes('\n')
 		if err != nil {
 			return nil // the interposer has ended, or the orchestrator has gone
 		}
-		if _, err := stdout.Write(line); err != nil {
+		together = append(together, line...)
+		if next, err := lines.Peek(lines.Buffered()); err == nil && bytes.IndexByte(next, '\n') >= 0 {
+			continue
+		}
+		if _, err := stdout.Write(together); err != nil {
 			return fmt.Errorf("pass event on: %w", err)
 		}
+		together = together[:0]
 		var event struct {
 			Sequence int64 `json:"sequence"`
 		}
-		if lines.Buffered() > 0 || json.Unmarshal(line, &event) != nil || event.Sequence == 0 {
+		if json.Unmarshal(line, &event) != nil || event.Sequence == 0 {
 			continue
 		}
 		confirm, err := json.Marshal(interpose.Request{Name: interpose.CommandConfirm, Sequence: event.Sequence})

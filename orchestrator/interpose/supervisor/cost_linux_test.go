@@ -2,10 +2,12 @@ package supervisor_test
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,10 +26,16 @@ const (
 	maxSynced      = 0.10 // of the time of a write with fdatasync
 )
 
-// cost is what the target measures in one turn: medians, in nanoseconds.
-type cost struct{ write, untrapped, synced float64 }
+// cost is what the target measures in one turn, in nanoseconds: medians, and each write with fdatasync.
+type cost struct {
+	write, untrapped float64
+	synced           []float64
+}
 
-// TestCost compares the same program with and without the interposer, in two containers of the same kind that take turns and write to the same volume. Each turn is compared with the other program's turn just behind it, and the medians of these differences and ratios count: what the machine does meanwhile, it does to both.
+// turnsPerBlock is how many turns in a row are taken together to compare writes with fdatasync: a single one says more of the disk at that moment than of the program.
+const turnsPerBlock = 20
+
+// TestCost compares the same program with and without the interposer, in two containers of the same kind that take turns and write to the same volume. Each turn is compared with the other program's turn just behind it, and the medians of these differences count: what the machine does meanwhile, it does to both. Of writes with fdatasync the medians of blocks of turns are compared, which hold some hundreds of each program's.
 func TestCost(t *testing.T) {
 	if *costWrites == 0 {
 		t.Skip("run with -cost-writes, as make bench-interpose does")
@@ -49,9 +57,9 @@ func TestCost(t *testing.T) {
 		duration(counted.native(func(c cost) float64 { return c.write }).median), trapped, trappedRead)
 	untrapped := counted.extra(func(c cost) float64 { return c.untrapped })
 	t.Logf("untrapped call: native %v, interposed %v more", duration(counted.native(func(c cost) float64 { return c.untrapped }).median), untrapped)
-	synced, syncedToo := counted.ratio(func(c cost) float64 { return c.synced }), both.ratio(func(c cost) float64 { return c.synced })
-	t.Logf("write with fdatasync: native %v; with the write trapped %s, with both trapped %s",
-		duration(counted.native(func(c cost) float64 { return c.synced }).median), synced.percent(), syncedToo.percent())
+	synced, syncedToo := counted.slowed(), both.slowed()
+	t.Logf("write with fdatasync: native %v; with the write trapped %s, with both trapped %s, in %d blocks of %d turns",
+		duration(median(counted.before, 0, len(counted.before))), synced.percent(), syncedToo.percent(), len(counted.before)/turnsPerBlock, turnsPerBlock)
 
 	if trapped.median > float64(maxTrapped) || trappedRead.median > float64(maxTrappedRead) {
 		t.Errorf("a trapped call costs too much: at most %v, with its bytes %v", maxTrapped, maxTrappedRead)
@@ -93,8 +101,22 @@ func (c comparison) extra(of func(cost) float64) spread {
 	return c.pairs(func(native, interposed cost) float64 { return of(interposed) - of(native) })
 }
 
-func (c comparison) ratio(of func(cost) float64) spread {
-	return c.pairs(func(native, interposed cost) float64 { return of(interposed) / of(native) })
+// slowed is how many times as long a write with fdatasync takes.
+func (c comparison) slowed() spread {
+	var ratios []float64
+	for first := 0; first+turnsPerBlock <= len(c.before); first += turnsPerBlock {
+		ratios = append(ratios, median(c.after, first, first+turnsPerBlock)/median(c.before, first, first+turnsPerBlock))
+	}
+	return spreadOf(ratios)
+}
+
+// median is that of the writes with fdatasync of some turns.
+func median(turns []cost, first, last int) float64 {
+	var all []float64
+	for _, turn := range turns[first:last] {
+		all = append(all, turn.synced...)
+	}
+	return spreadOf(all).median
 }
 
 func (c comparison) pairs(value func(native, interposed cost) float64) spread {
@@ -159,14 +181,21 @@ const costPatience = 5 * time.Minute
 func parseCost(t *testing.T, output string) (turns []cost, written int) {
 	t.Helper()
 	for lines := bufio.NewScanner(strings.NewReader(output)); lines.Scan(); {
-		var c cost
-		if _, err := fmt.Sscanf(lines.Text(), "turn %g %g %g", &c.write, &c.untrapped, &c.synced); err == nil {
-			turns = append(turns, c)
+		if _, err := fmt.Sscanf(lines.Text(), "written %d", &written); err == nil {
 			continue
 		}
-		if _, err := fmt.Sscanf(lines.Text(), "written %d", &written); err != nil {
+		var c cost
+		_, err := fmt.Sscanf(lines.Text(), "turn %g %g", &c.write, &c.untrapped)
+		_, list, _ := strings.Cut(lines.Text(), "[")
+		for _, text := range strings.Fields(strings.TrimSuffix(list, "]")) {
+			took, parseErr := strconv.ParseFloat(text, 64)
+			err = errors.Join(err, parseErr)
+			c.synced = append(c.synced, took)
+		}
+		if err != nil || len(c.synced) == 0 {
 			t.Fatalf("unexpected output %q: %v", lines.Text(), err)
 		}
+		turns = append(turns, c)
 	}
 	return turns, written
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +49,7 @@ type engine struct {
 	refusal        unix.Errno
 	linkBuffer     [unix.PathMax + 64]byte
 	pathBuffer     [unix.PathMax]byte
+	dataBuffer     [64 << 10]byte
 
 	// covered and troubled keep a sentence from being reported more than once.
 	covered map[string]bool
@@ -235,7 +235,7 @@ func (e *engine) decide(n *notification, t *thread) {
 			}
 			continue
 		}
-		e.record(n, t, op)
+		e.record(t, op)
 		matching := op.place.points
 		if op.other != nil {
 			matching |= op.other.points
@@ -268,22 +268,24 @@ func (e *engine) observeAll(t *thread, limit int64) {
 }
 
 // record reports an operation that the plan asks for.
-func (e *engine) record(n *notification, t *thread, op *operation) {
+func (e *engine) record(t *thread, op *operation) {
 	if e.recorded&op.kind == 0 || !op.place.recorded && (op.other == nil || !op.other.recorded) {
 		return
 	}
-	event := e.describe(n, t, op)
-	event.Kind = interpose.Op
 	if op.place.occurrences == nil {
 		op.place.occurrences = make(map[kind]int)
 	}
-	op.place.occurrences[op.kind]++
-	event.Occurrence = op.place.occurrences[op.kind]
-	if e.plan.Record.Sums {
-		event.Sum = e.sum(t, op)
+	occurrence := op.place.occurrences[op.kind] + 1
+	op.place.occurrences[op.kind] = occurrence
+	made := recorded{
+		kind: op.kind, call: op.call, place: op.place, other: op.other,
+		process: t.process, thread: t.tid, incarnation: e.plan.Incarnation, occurrence: occurrence,
+		size: e.available(t, op), offset: e.offset(t, op), pending: e.pending(),
 	}
-	event.Pending = e.pending()
-	e.events.add(event)
+	if e.plan.Record.Sums {
+		made.sum, made.summed = e.sum(t, op)
+	}
+	e.events.record(&made)
 }
 
 // pending is how many changes are not synced.
@@ -294,16 +296,41 @@ func (e *engine) pending() int {
 	return len(e.power.changes)
 }
 
-// sum is a checksum of the bytes that a write carries, and empty for anything else.
-func (e *engine) sum(t *thread, op *operation) string {
+// sum is a checksum of the bytes that a write carries; other calls have none.
+func (e *engine) sum(t *thread, op *operation) (sum uint32, is bool) {
 	if op.kind != kindWrite {
-		return ""
+		return 0, false
 	}
-	data, err := e.bytes(t, op, op.size)
-	if err != nil {
-		return ""
+	sum, err := e.checksum(t, op)
+	return sum, err == nil
+}
+
+// checksum reads the bytes that a write carries, piece by piece.
+func (e *engine) checksum(t *thread, op *operation) (uint32, error) {
+	if op.source >= 0 {
+		data, err := e.sourceBytes(t, op, op.size)
+		return crc32.Checksum(data, castagnoli), err
 	}
-	return strconv.FormatUint(uint64(crc32.Checksum(data, castagnoli)), 16)
+	whole := [1]vector{{op.buffer, uint64(op.size)}}
+	vectors := whole[:]
+	if op.vectored {
+		var err error
+		if vectors, err = e.memory.readVectors(t, op.buffer, op.vectors); err != nil {
+			return 0, err
+		}
+	}
+	sum := uint32(0)
+	for _, v := range vectors {
+		for v.length > 0 {
+			piece := e.dataBuffer[:min(v.length, uint64(len(e.dataBuffer)))]
+			if err := e.memory.read(t, v.base, piece); err != nil {
+				return 0, err
+			}
+			sum = crc32.Update(sum, castagnoli, piece)
+			v.base, v.length = v.base+uint64(len(piece)), v.length-uint64(len(piece))
+		}
+	}
+	return sum, nil
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -312,20 +339,25 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func (e *engine) describe(n *notification, t *thread, op *operation) interpose.Event {
 	event := interpose.Event{
 		Incarnation: e.plan.Incarnation, PID: t.process, Thread: t.tid,
-		Operation: op.kind.operation(), Call: op.call.name, Path: op.place.path, Size: e.available(t, op), Offset: -1,
+		Operation: op.kind.operation(), Call: op.call.name, Path: op.place.path, Size: e.available(t, op), Offset: e.offset(t, op),
 	}
 	if op.other != nil {
 		event.Other = op.other.path
 	}
+	return event
+}
+
+// offset is where in the file the operation begins, as far as is known, or -1.
+func (e *engine) offset(t *thread, op *operation) int64 {
 	switch {
 	case op.descriptor >= 0 && op.kind&(kindWrite|kindRead) != 0:
 		if at, err := e.start(t, op); err == nil {
-			event.Offset = at
+			return at
 		}
 	case op.placed:
-		event.Offset = op.offset
+		return op.offset
 	}
-	return event
+	return -1
 }
 
 // cover reports, once, what cannot be seen.

@@ -96,13 +96,13 @@ func (e *engine) sourceOffset(t *thread, op *operation) (int64, error) {
 	if op.sourceAt >= 0 {
 		return op.sourceAt, nil
 	}
-	position, _, err := t.position(op.source)
+	position, _, err := e.threads.position(t, op.source)
 	return position, err
 }
 
 // start is the file offset at which the call will write or read.
 func (e *engine) start(t *thread, op *operation) (int64, error) {
-	position, flags, err := t.position(op.descriptor)
+	position, flags, err := e.threads.position(t, op.descriptor)
 	if err != nil {
 		return 0, err
 	}

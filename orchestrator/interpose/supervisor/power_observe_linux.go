@@ -68,7 +68,7 @@ func (e *engine) noteWrite(t *thread, op *operation, limit int64) error {
 	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return err
 	}
-	_, flags, err := t.position(op.descriptor)
+	_, flags, err := e.threads.position(t, op.descriptor)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,8 @@ type thread struct {
 	gid     int
 	// directory is /proc/TID and descriptors is /proc/TID/fd, opened; 0 before open.
 	directory, descriptors int
+	// infos are the files of /proc/TID/fdinfo that are kept open, by the number of the descriptor.
+	infos map[int32]int
 }
 
 // procPath is a path below the thread's directory in /proc, by way of the open descriptor where there is one.
@@ -33,9 +36,19 @@ func (t *thread) procPath(rest string) string {
 	return "/proc/self/fd/" + strconv.Itoa(t.directory) + "/" + rest
 }
 
+// maxInfos bounds the files of /proc/TID/fdinfo that are kept open, of all threads together. It leaves most of the descriptors that the container may have to whoever needs one.
+var maxInfos = sync.OnceValue(func() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return int(min(limit.Cur/8, 128))
+})
+
 // threads is the cache of threads, and the identity that the calling thread of the interposer has taken on to look at them.
 type threads struct {
 	known map[uint32]*thread
+	infos int // kept open, of all threads
 	// uid and gid with which the calling thread accesses files.
 	uid, gid       int
 	ownUID, ownGID int
@@ -63,7 +76,7 @@ func (ts *threads) get(tid uint32) (*thread, error) {
 
 // open finds out who has the thread's number now.
 func (ts *threads) open(t *thread) error {
-	t.close()
+	ts.close(t)
 	var err error
 	if t.directory, err = unix.Open(t.procPath(""), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("open thread %d: %w", t.tid, err)
@@ -81,7 +94,8 @@ func (ts *threads) open(t *thread) error {
 // gone reports whether the thread has ended, so that its number may belong to another one.
 func (t *thread) gone() bool { return unix.Faccessat(t.directory, "stat", unix.F_OK, 0) != nil }
 
-func (t *thread) close() {
+func (ts *threads) close(t *thread) {
+	ts.closeInfos(t)
 	for _, descriptor := range []*int{&t.directory, &t.descriptors} {
 		if *descriptor > 0 {
 			unix.Close(*descriptor)
@@ -93,7 +107,7 @@ func (t *thread) close() {
 func (ts *threads) forget(t *thread) {
 	if ts.known[uint32(t.tid)] == t {
 		delete(ts.known, uint32(t.tid))
-		t.close()
+		ts.close(t)
 	}
 }
 
@@ -198,31 +212,74 @@ func (ts *threads) reopen(t *thread, descriptor int32, flags int) (int, error) {
 }
 
 // position reads a descriptor's file position and flags.
-func (t *thread) position(descriptor int32) (position int64, flags int, err error) {
-	file, err := unix.Openat(t.directory, "fdinfo/"+strconv.Itoa(int(descriptor)), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+func (ts *threads) position(t *thread, descriptor int32) (position int64, flags int, err error) {
+	var info [256]byte // position and flags come first and fit; what follows can be longer
+	n, err := ts.readInfo(t, descriptor, info[:])
 	if err != nil {
 		return 0, 0, fmt.Errorf("read position of descriptor %d: %w", descriptor, err)
 	}
-	defer unix.Close(file)
-	// Position and flags come first and fit; what follows can be longer.
-	info := make([]byte, 256)
-	n, err := unix.Read(file, info)
-	if err != nil {
-		return 0, 0, fmt.Errorf("read position of descriptor %d: %w", descriptor, err)
-	}
-	position, positionErr := strconv.ParseInt(infoField(info[:n], "pos:"), 10, 64)
-	bits, flagsErr := strconv.ParseInt(infoField(info[:n], "flags:"), 8, 64)
-	if err := errors.Join(positionErr, flagsErr); err != nil {
-		return 0, 0, fmt.Errorf("read position of descriptor %d: %w", descriptor, err)
+	position, positionErr := strconv.ParseInt(string(infoField(info[:n], "pos:")), 10, 64)
+	bits, flagsErr := strconv.ParseInt(string(infoField(info[:n], "flags:")), 8, 64)
+	if positionErr != nil || flagsErr != nil {
+		return 0, 0, fmt.Errorf("read position of descriptor %d: %w", descriptor, errors.Join(positionErr, flagsErr))
 	}
 	return position, int(bits), nil
 }
 
+// readInfo reads /proc/TID/fdinfo/N. The file is kept open, because opening it costs several times what reading does. That is no cache of what it says: with each read the kernel looks up anew what the thread's descriptor N is, and fails where it is closed or the thread has ended.
+func (ts *threads) readInfo(t *thread, descriptor int32, buffer []byte) (int, error) {
+	if file, open := t.infos[descriptor]; open {
+		if n, errno := readStart(file, buffer); errno == 0 {
+			return n, nil
+		}
+		unix.Close(file)
+		delete(t.infos, descriptor)
+		ts.infos--
+	}
+	file, err := unix.Openat(t.directory, "fdinfo/"+strconv.Itoa(int(descriptor)), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	n, errno := readStart(file, buffer)
+	if errno != 0 || maxInfos() == 0 {
+		unix.Close(file)
+		if errno != 0 {
+			return 0, errno
+		}
+		return n, nil
+	}
+	if ts.infos >= maxInfos() {
+		for _, other := range ts.known {
+			ts.closeInfos(other)
+		}
+	}
+	if t.infos == nil {
+		t.infos = make(map[int32]int)
+	}
+	t.infos[descriptor] = file
+	ts.infos++
+	return n, nil
+}
+
+// readStart reads a file of /proc from its start, without telling the scheduler, which takes longer.
+func readStart(file int, buffer []byte) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(file), uintptr(unsafe.Pointer(&buffer[0])), uintptr(len(buffer)), 0, 0, 0)
+	return int(n), errno
+}
+
+func (ts *threads) closeInfos(t *thread) {
+	for descriptor, file := range t.infos {
+		unix.Close(file)
+		delete(t.infos, descriptor)
+		ts.infos--
+	}
+}
+
 // infoField finds a line of /proc/PID/fdinfo.
-func infoField(info []byte, key string) string {
+func infoField(info []byte, key string) []byte {
 	_, rest, _ := bytes.Cut(info, []byte(key))
 	value, _, _ := bytes.Cut(rest, []byte("\n"))
-	return string(bytes.TrimSpace(value))
+	return bytes.TrimSpace(value)
 }
 
 // accessDenied turns the refusal to look at a process into words that say what helps.

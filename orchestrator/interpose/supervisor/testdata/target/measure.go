@@ -10,17 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// measureTurns is how often two programs that are compared take turns, so that what happens to the machine meanwhile happens to both.
-const measureTurns = 200
+// measureTurns is how often two programs that are compared take turns, so that what happens to the machine meanwhile happens to both. A turn is some milliseconds: a disk is as fast as it is for longer than that.
+const measureTurns = 400
 
-// How a turn divides its writes.
+// How a turn divides its calls.
 const (
 	writesPerOpen = 8  // of the timed writes, before the descriptor's number is given to another file
-	writesPerSync = 10 // so many timed writes for one write with fdatasync
+	syncsPerTurn  = 25 // timed writes with fdatasync, behind one that is not timed
 	untrappedRuns = 10 // so many calls that nobody traps are timed as one
 )
 
-// measure: FILE COUNT MINE THEIRS. Two of them take turns, by one byte in a named pipe of each: MINE is read from before a turn, THEIRS written to after it. For each turn it prints, in nanoseconds, the median time of a write, through one number of a descriptor that belongs to FILE and to another file by turns; of a call that nobody traps; and of a write with fdatasync. At the end it prints how many writes went to FILE.
+// measure: FILE COUNT MINE THEIRS. Two of them take turns, by one byte in a named pipe of each: MINE is read from before a turn, THEIRS written to after it. For each turn it prints, in nanoseconds, the median time of a write, through one number of a descriptor that belongs to FILE and to another file by turns; of a call that nobody traps; and the times of writes with fdatasync. At the end it prints how many writes went to FILE.
 func measure(arguments []string) error {
 	runtime.LockOSThread()
 	m := &measurement{path: arguments[0], data: make([]byte, 100)}
@@ -71,7 +71,7 @@ func (m *measurement) turn(count int) {
 			m.close()
 		}
 	}
-	for range count {
+	for range max(count/untrappedRuns, 1) {
 		untrapped = append(untrapped, m.time(func() error {
 			for range untrappedRuns {
 				unix.RawSyscall(unix.SYS_GETPPID, 0, 0, 0)
@@ -80,7 +80,7 @@ func (m *measurement) turn(count int) {
 		})/untrappedRuns)
 	}
 	m.open(false)
-	for range max(count/writesPerSync, 1) {
+	for range 1 + syncsPerTurn {
 		synced = append(synced, m.time(func() error {
 			if err := m.write(); err != nil {
 				return err
@@ -89,7 +89,8 @@ func (m *measurement) turn(count int) {
 		}))
 	}
 	m.close()
-	fmt.Printf("turn %d %d %d\n", median(write), median(untrapped), median(synced))
+	// The first one has synced what the others had left.
+	fmt.Println("turn", median(write), median(untrapped), synced[1:])
 }
 
 func (m *measurement) time(call func() error) int64 {
