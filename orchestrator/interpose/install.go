@@ -24,9 +24,9 @@ const (
 // Tasks is the room that the interposer and the command that reaches it need in a limit on a container's processes and threads, or on those of its user, on top of what the program is allowed.
 const Tasks = 32
 
-// NoRoom reports whether a line of a container's log is what an interposer leaves that a limit on processes and threads, or on memory, kept from starting: Go's runtime gives up by itself.
-func NoRoom(line string) bool {
-	return strings.Contains(line, "runtime: failed to create new OS thread")
+// NoRoom reports whether a container's log, or the standard error of ControlCommand, says what Go's runtime says when a limit on processes and threads keeps it from starting: it gives up by itself.
+func NoRoom(text string) bool {
+	return strings.Contains(text, "runtime: failed to create new OS thread")
 }
 
 // Command is what a container runs in place of its own entrypoint and command, which are given as the engine would execute them: a shell form with its shell in front. It goes where the entrypoint was, with no command behind it.

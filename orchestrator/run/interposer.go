@@ -277,7 +277,7 @@ func withRoom(limits []system.Ulimit) []system.Ulimit {
 }
 
 // errNoRoom says what to do where the interposer could not start its threads.
-var errNoRoom = fmt.Errorf("the interposer cannot start its threads: raise the service's limit on processes (ulimits: nproc, which counts every process and thread of the container's user on this machine, or the engine's default for it) by %d, or its mem_limit", interpose.Tasks)
+var errNoRoom = fmt.Errorf("the interposer cannot start its threads: raise the service's limit on processes (ulimits: nproc, which counts every process and thread of the container's user on this machine, or the engine's default for it, or pids_limit) by %d", interpose.Tasks)
 
 // link connects to the interposer of the life that has just begun; its
 // program starts when the link stands. The connection lasts as long as the
@@ -302,6 +302,9 @@ func (i *interposer) link(ctx context.Context) error {
 	})
 	select {
 	case err := <-hello:
+		if err != nil && interpose.NoRoom(stream.Stderr()) {
+			return errNoRoom
+		}
 		if err != nil {
 			return err
 		}

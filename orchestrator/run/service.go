@@ -295,11 +295,11 @@ func dependencyMet(other *service, dependency system.Dependency) func(serviceSta
 // are what an interposer leaves that had no room, that is the error.
 func (s *service) withTail(ctx context.Context, err error) error {
 	lines, tailErr := s.home.tail(ctx, traceLines)
+	if errors.Is(err, errNoRoom) || s.interposer != nil && slices.ContainsFunc(lines, interpose.NoRoom) {
+		return fmt.Errorf("start %s: %w", s.spec.Name, errNoRoom)
+	}
 	if tailErr != nil || len(lines) == 0 {
 		return err
-	}
-	if s.interposer != nil && slices.ContainsFunc(lines, interpose.NoRoom) {
-		return fmt.Errorf("start %s: %w", s.spec.Name, errNoRoom)
 	}
 	return fmt.Errorf("%w\nlast lines of %s:\n  %s", err, s.spec.Name, strings.Join(lines[max(0, len(lines)-tailLines):], "\n  "))
 }
