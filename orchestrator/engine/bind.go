@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
@@ -50,6 +51,97 @@ func (e *Engine) FillVolume(ctx context.Context, spec FillSpec) (err error) {
 		return fmt.Errorf("copy %s into volume %s: %w", spec.Source, spec.Volume, err)
 	}
 	return nil
+}
+
+// Pack gives an archive of a folder's content, or of a file alone, under its
+// own name, as a container that mounts it would see it. Sockets and devices are
+// left out.
+func Pack(ctx context.Context, path string) io.Reader {
+	info, err := os.Stat(path)
+	if err != nil || info.IsDir() {
+		return tarFolder(ctx, path, nil)
+	}
+	return tarStream(func(archive *tar.Writer) error {
+		followed, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			return err
+		}
+		return tarEntry(archive, followed, filepath.Base(path))
+	})
+}
+
+// Unpack writes an archive of Pack or PackBuild into a folder, and nothing
+// outside of it. Owners are kept where this process may set them.
+func Unpack(archive io.Reader, folder string) error {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return fmt.Errorf("unpack: %w", err)
+	}
+	defer root.Close()
+	entries := tar.NewReader(archive)
+	var folders []*tar.Header
+	for {
+		header, err := entries.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			err = unpackEntry(root, header, entries)
+		}
+		if err != nil {
+			return fmt.Errorf("unpack into %s: %w", folder, err)
+		}
+		if header.Typeflag == tar.TypeDir {
+			folders = append(folders, header)
+		}
+	}
+	// What is in a folder changes its time, and needs the right to write there.
+	for _, header := range slices.Backward(folders) {
+		if err := setMode(root, header); err != nil {
+			return fmt.Errorf("unpack into %s: %w", folder, err)
+		}
+	}
+	return nil
+}
+
+func unpackEntry(root *os.Root, header *tar.Header, content io.Reader) (err error) {
+	name := filepath.FromSlash(header.Name)
+	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	switch header.Typeflag {
+	case tar.TypeDir:
+		err = root.MkdirAll(name, 0o755)
+	case tar.TypeReg:
+		err = writeEntry(root, name, content)
+	case tar.TypeSymlink:
+		err = root.Symlink(header.Linkname, name)
+	default:
+		err = fmt.Errorf("%s is neither a file, a folder nor a link", name)
+	}
+	if err == nil {
+		if err = root.Lchown(name, header.Uid, header.Gid); errors.Is(err, fs.ErrPermission) {
+			err = nil
+		}
+	}
+	if err == nil && header.Typeflag == tar.TypeReg {
+		err = setMode(root, header)
+	}
+	return err
+}
+
+func setMode(root *os.Root, header *tar.Header) error {
+	mode := header.FileInfo().Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
+	return errors.Join(root.Chmod(header.Name, mode), root.Chtimes(header.Name, header.ModTime, header.ModTime))
+}
+
+func writeEntry(root *os.Root, name string, content io.Reader) error {
+	file, err := root.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(file, content)
+	return errors.Join(err, file.Close())
 }
 
 // tarFolder gives an archive of a folder's content, without those paths

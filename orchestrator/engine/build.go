@@ -83,6 +83,12 @@ func buildHint(err error) string {
 	return ""
 }
 
+// PackBuild gives all that an image is built from as one archive, and the
+// Dockerfile's name in it, for another engine to build it.
+func PackBuild(ctx context.Context, spec system.Build) (archive io.Reader, dockerfile string, err error) {
+	return buildContext(ctx, spec)
+}
+
 // buildContext gives the archive that is sent to the builder, without what
 // .dockerignore names, and the Dockerfile's name in it.
 func buildContext(ctx context.Context, spec system.Build) (io.Reader, string, error) {

@@ -2,10 +2,13 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -26,6 +29,18 @@ type Image struct {
 	Healthcheck *system.Healthcheck
 	Volumes     []string // paths for which every container gets a volume
 	Environment []string // NAME=value
+	// Layers are the digests of its file system, the same on every engine that
+	// has the image, whatever its ID is there.
+	Layers []string
+}
+
+// Fingerprint identifies what containers of the image are made of, on any
+// engine.
+func (i Image) Fingerprint() string {
+	i.ID = "" // engines that store images differently name the same one differently
+	text, _ := json.Marshal(i)
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
 }
 
 // Image looks an image up by reference or id. One that the engine has not
@@ -40,7 +55,7 @@ func (e *Engine) Image(ctx context.Context, reference string) (Image, error) {
 	if err != nil {
 		return Image{}, fmt.Errorf("look up image %s: %w", reference, err)
 	}
-	described := Image{ID: found.ID, OS: found.Os, Arch: found.Architecture}
+	described := Image{ID: found.ID, OS: found.Os, Arch: found.Architecture, Layers: found.RootFS.Layers}
 	if config := found.Config; config != nil {
 		described.Entrypoint, described.Command = config.Entrypoint, config.Cmd
 		described.User, described.WorkingDir, described.StopSignal = config.User, config.WorkingDir, config.StopSignal
@@ -48,6 +63,7 @@ func (e *Engine) Image(ctx context.Context, reference string) (Image, error) {
 		for path := range config.Volumes {
 			described.Volumes = append(described.Volumes, path)
 		}
+		slices.Sort(described.Volumes)
 		if check := config.Healthcheck; check != nil {
 			described.Healthcheck = &system.Healthcheck{
 				Test: check.Test, Interval: check.Interval, Timeout: check.Timeout,
