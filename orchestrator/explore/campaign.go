@@ -2,6 +2,9 @@ package explore
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -265,6 +268,18 @@ func (c *Campaign) Run(ctx context.Context) (err error) {
 		return ctx.Err()
 	}
 	return c.settle(ctx)
+}
+
+// Identity tells the campaign from every other one by what it was planned
+// from. It stays the same however often the campaign is gone on with, and is
+// known once its points are.
+func (c *Campaign) Identity() (string, error) {
+	text, err := json.Marshal([]any{c.saved.Started, c.saved.Settings, c.saved.Content, c.saved.Recording})
+	if err != nil {
+		return "", fmt.Errorf("identify the campaign: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // Trials is how the campaign's items are run, for a worker on this machine.

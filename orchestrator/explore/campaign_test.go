@@ -589,3 +589,28 @@ func TestAnEngineThatGoesAwayEndsTheCampaign(t *testing.T) {
 		t.Errorf("%s, %+v, %v", document.Outcome, document.Totals, document.Trouble)
 	}
 }
+
+// A campaign is the same one when it is gone on with, and no other.
+func TestIdentity(t *testing.T) {
+	identity := func(c *Campaign, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := c.Identity()
+		if err = errors.Join(err, c.Close()); err != nil || text == "" {
+			t.Fatal(text, err)
+		}
+		return text
+	}
+	b := newBench(t, worker(2), Settings{})
+	first := identity(b.run(t.Context(), 1))
+	b.options.Resume = true
+	if again := identity(b.run(t.Context(), 1)); again != first {
+		t.Errorf("gone on with, it is %s, not %s", again, first)
+	}
+	other := newBench(t, worker(2), Settings{Seed: 2})
+	if another := identity(other.run(t.Context(), 1)); another == first {
+		t.Error("another campaign is the same")
+	}
+}

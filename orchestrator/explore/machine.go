@@ -39,7 +39,10 @@ type Lane struct {
 }
 
 // Machine opens runners on the engine of this machine.
-type Machine struct{ orchestrator *run.Orchestrator }
+type Machine struct {
+	engine       *engine.Engine
+	orchestrator *run.Orchestrator
+}
 
 // OpenMachine connects to the engine.
 func OpenMachine(ctx context.Context, options run.Options) (*Machine, error) {
@@ -52,7 +55,20 @@ func OpenMachine(ctx context.Context, options run.Options) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Machine{orchestrator}, nil
+	return &Machine{connected, orchestrator}, nil
+}
+
+// Fingerprint identifies what containers of an image are made of, the same on
+// every machine; "" where this engine does not have it.
+func (m *Machine) Fingerprint(ctx context.Context, image string) (string, error) {
+	found, err := m.engine.Image(ctx, image)
+	switch {
+	case errors.Is(err, engine.ErrNoImage):
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	return found.Fingerprint(), nil
 }
 
 // Swept names what was removed of earlier, dead orchestrators.
