@@ -64,6 +64,7 @@ chromium: ## install the browser that the pages are tested in; without one those
 test: build images chromium ## run every test, with the race detector, on real Docker and RabbitMQ
 	@$(GO) test -race -count=1 ./... # what depends on Docker must not come from a cache
 	@cd partition/bench && $(GO) test -count=1 ./... # without the race detector, for which SQLite would be compiled once more
+	@cd deploy && $(GO) test ./...
 
 .PHONY: exactness
 exactness: ## kill programs in Go, C, Python and sh, each at 1,000 planned bytes, and count how many end there
@@ -85,6 +86,10 @@ explore: build images ## crash worker-2 and worker-3 at every point, in both mod
 			--report $(REPORT)/explore-$$target-$$model || exit 1; \
 	done; done
 
+.PHONY: fleet
+fleet: build images ## compare a fleet of two engines on this machine, an agent killed on the way, with one engine (as root)
+	@$(GO) test ./proof -count 1 -timeout 15m -run TestFleetOfTwoEngines -fleet -v
+
 .PHONY: proof-subtle
 proof-subtle: build images ## show that the subtle broken workers pass every scenario
 	@$(GO) test ./proof -count 1 -timeout 60m -run TestSubtleVariantsPassTheScenarios -shipped -v
@@ -103,10 +108,12 @@ lint: ## check formatting, go vet, staticcheck, go.mod and the GitHub workflows
 	@$(GO) vet ./...
 	@$(GO) tool staticcheck ./...
 	@$(GO) mod tidy -diff
-	@cd partition/bench && $(GO) vet ./... && $(GO) mod tidy -diff
-	@staticcheck=$$($(GO) tool -n staticcheck) && cd partition/bench && $$staticcheck ./...
-	@test "$$($(GO) mod edit -json | grep '"Go"')" = "$$(cd partition/bench && $(GO) mod edit -json | grep '"Go"')" || \
-		{ echo "go.mod and partition/bench/go.mod name different versions of Go"; exit 1; }
+	@for module in partition/bench deploy; do \
+		(cd $$module && $(GO) vet ./... && $(GO) mod tidy -diff) || exit 1; \
+		staticcheck=$$($(GO) tool -n staticcheck) && (cd $$module && $$staticcheck ./...) || exit 1; \
+		test "$$($(GO) mod edit -json | grep '"Go"')" = "$$(cd $$module && $(GO) mod edit -json | grep '"Go"')" || \
+			{ echo "go.mod and $$module/go.mod name different versions of Go"; exit 1; }; \
+	done
 	@$(GO) tool actionlint -shellcheck= -pyflakes=
 
 .PHONY: clean

@@ -143,7 +143,7 @@ killpoint validate scenarios`,
 		&cobra.Group{ID: "scenarios", Title: "Scenarios:"},
 		&cobra.Group{ID: "tool", Title: "The tool itself:"},
 	)
-	root.AddCommand(w.runCommand(), w.exploreCommand(), w.replayCommand(), w.initCommand(), w.listCommand(), w.validateCommand(), w.reportCommand(), w.schemaCommand(),
+	root.AddCommand(w.runCommand(), w.exploreCommand(), w.agentCommand(), w.replayCommand(), w.initCommand(), w.listCommand(), w.validateCommand(), w.reportCommand(), w.schemaCommand(),
 		w.doctorCommand(), w.cleanCommand(), w.completionCommand(), w.versionCommand())
 	setHelp(root)
 	root.SetHelpCommandGroupID("tool")

@@ -12,13 +12,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/killpoint/killpoint/orchestrator/broker"
 	"github.com/killpoint/killpoint/orchestrator/explore"
 	"github.com/killpoint/killpoint/orchestrator/suite"
 )
 
 // exploreOptions are the flags of the explore command.
 type exploreOptions struct {
-	target, model, shard, kill, variants string
+	target, model, shard, kill, variants, fleet string
 
 	depth, most, pairs, seed, parallel, record, confirm int
 
@@ -58,6 +59,10 @@ The campaign is kept in the folder of --report: each outcome is written there as
 soon as it is known, and --resume goes on with what is left. Progress goes to
 stderr: one line on a terminal, JSON elsewhere.
 
+With --fleet, agents on other machines run the points (killpoint agent), and
+RabbitMQ hands them out. This machine records, and confirms what failed. The
+variable KILLPOINT_FLEET keeps the broker's password off the command line.
+
 Exit codes:
   0    every point survived
   1    a point failed, or the undisturbed run does
@@ -69,6 +74,7 @@ Exit codes:
 killpoint explore scenarios/normal.yaml --target worker-2 --model power-loss --report reports/power
 killpoint explore scenarios/normal.yaml --target worker-2 --depth 2 --budget 5m
 killpoint explore scenarios/normal.yaml --target worker-2 --shard 2/4 --report shard-2
+killpoint explore scenarios/normal.yaml --target worker-2 --fleet amqp://broker.example:5672/fleet --report fleet
 killpoint explore scenarios/normal.yaml --target worker-2 --list  # print the points`,
 		GroupID:           "scenarios",
 		ValidArgsFunction: completeScenarios,
@@ -89,6 +95,7 @@ killpoint explore scenarios/normal.yaml --target worker-2 --list  # print the po
 	flags.DurationVar(&o.budget, "budget", 0, "begin no further point after this `time`")
 	flags.IntVar(&o.seed, "seed", 1, "the `number` by which points are drawn")
 	flags.StringVar(&o.shard, "shard", "", "run part `i/n` of the points only; killpoint report merge joins the parts")
+	flags.StringVar(&o.fleet, "fleet", "", "have the points run by the agents of the broker at this amqp:// `URL`")
 	flags.BoolVar(&o.resume, "resume", false, "go on with the campaign in the folder of --report")
 	flags.BoolVar(&o.list, "list", false, "print the points, and run none")
 	flags.IntVar(&o.parallel, "parallel", 0, "run this `number` of points side by side; one for each core when left out, at most 8")
@@ -139,6 +146,14 @@ func (o *exploreOptions) check(arguments []string) error {
 	if o.seed > seedLimit {
 		return fmt.Errorf("--seed %d: at most %d", o.seed, seedLimit)
 	}
+	if o.fleet != "" && o.allowExternal {
+		return errors.New("--fleet: external networks and volumes are on one engine only (--allow-external)")
+	}
+	if o.fleet != "" {
+		if _, err := broker.ParseURL(o.fleet); err != nil {
+			return fmt.Errorf("--fleet: %w", err)
+		}
+	}
 	if _, err := o.shardOf(); err != nil {
 		return err
 	}
@@ -160,6 +175,9 @@ func (o *exploreOptions) shardOf() (explore.Shard, error) {
 	var wrong, bad error
 	shard.Number, wrong = strconv.Atoi(number)
 	shard.Of, bad = strconv.Atoi(of)
+	if shard.Number == 0 { // of those that count from 0, such as indexed jobs
+		shard.Number = shard.Of
+	}
 	if !found || wrong != nil || bad != nil || shard.Number < 1 || shard.Number > shard.Of {
 		return explore.Shard{}, fmt.Errorf("--shard %s: want a part and how many there are, such as 2/4", o.shard)
 	}
@@ -211,6 +229,9 @@ func (o *exploreOptions) again(file string) string {
 	flag("budget", o.budget.String())
 	words = append(words, "--seed", strconv.Itoa(o.seed))
 	flag("shard", o.shard)
+	if o.fleet != "" {
+		words = append(words, "--fleet", quotedBroker(o.fleet))
+	}
 	flag("timeout", o.timeout.String())
 	for _, entry := range o.env {
 		words = append(words, "--env", suite.Quoted(entry))

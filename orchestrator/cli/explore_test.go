@@ -64,6 +64,8 @@ func (u *explorer) Open(_ context.Context, lane explore.Lane) (explore.Runner, e
 	return &fakeLane{u, lane}, nil
 }
 
+func (u *explorer) Fingerprint(context.Context, string) (string, error) { return "", nil }
+
 type fakeLane struct {
 	*explorer
 	lane explore.Lane
@@ -265,8 +267,8 @@ func TestExploreInParts(t *testing.T) {
 	whole := newExplorer(t)
 	whole.fails = func(sc *scenario.Scenario) bool { return len(sc.Faults) > 0 && sc.Faults[0].When.Keep != "" }
 	whole.explores(exitFailed, "--report whole")
-	for number := range 3 {
-		part := fmt.Sprintf("--report part-%d --shard %d/3", number+1, number+1)
+	for number := range 3 { // 0/3 is 3/3
+		part := fmt.Sprintf("--report part-%d --shard %d/3", number+1, (number+1)%3)
 		if code := whole.types(strings.Fields(exploring + part)...); code != exitFailed && code != exitPassed {
 			t.Fatalf("part %d: exit code %d, %s", number, code, whole.err)
 		}
@@ -353,21 +355,24 @@ func TestExploreRefuses(t *testing.T) {
 	u := newExplorer(t)
 	for arguments, want := range map[string]string{
 		"explore": "say which scenario to explore", "explore scenarios/normal.yaml": "say which service to crash",
-		exploring + "x.yaml":                            "say which scenario to explore",
-		exploring + "--model fire":                      "want process-crash or power-loss",
-		exploring + "--kill all":                        "want process, container or fresh",
-		exploring + "--depth 3":                         "--depth 3",
-		exploring + "--shard 0/4":                       "--shard 0/4",
-		exploring + "--shard 5/4":                       "--shard 5/4",
-		exploring + "--shard x":                         "--shard x",
-		exploring + "--variants 1":                      "--variants 1",
-		exploring + "--resume":                          "name the campaign's folder",
-		exploring + "--budget -1s":                      "must not be negative",
-		exploring + "--max -1":                          "--max -1",
-		exploring + "--env X":                           "want NAME=VALUE",
-		exploring + "--json - --junit -":                "stdout",
-		"explore scenarios/none.yaml --target worker-2": "none.yaml",
-		"explore scenarios/normal.yaml --target worker": "has no such service (it has worker-2, worker-3)",
+		exploring + "x.yaml":                             "say which scenario to explore",
+		exploring + "--model fire":                       "want process-crash or power-loss",
+		exploring + "--kill all":                         "want process, container or fresh",
+		exploring + "--depth 3":                          "--depth 3",
+		exploring + "--shard -1/4":                       "--shard -1/4",
+		exploring + "--shard 0/0":                        "--shard 0/0",
+		exploring + "--fleet http://h/":                  "--fleet: read broker URL",
+		exploring + "--fleet amqp://h/ --allow-external": "--allow-external",
+		exploring + "--shard 5/4":                        "--shard 5/4",
+		exploring + "--shard x":                          "--shard x",
+		exploring + "--variants 1":                       "--variants 1",
+		exploring + "--resume":                           "name the campaign's folder",
+		exploring + "--budget -1s":                       "must not be negative",
+		exploring + "--max -1":                           "--max -1",
+		exploring + "--env X":                            "want NAME=VALUE",
+		exploring + "--json - --junit -":                 "stdout",
+		"explore scenarios/none.yaml --target worker-2":  "none.yaml",
+		"explore scenarios/normal.yaml --target worker":  "has no such service (it has worker-2, worker-3)",
 	} {
 		u.err.text.Reset()
 		if code := u.types(strings.Fields(arguments)...); code != exitUsage || !strings.Contains(u.err.String(), want) {

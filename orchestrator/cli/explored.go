@@ -24,6 +24,8 @@ import (
 // machine opens runners: explore.Machine, or a fake in tests.
 type machine interface {
 	Open(context.Context, explore.Lane) (explore.Runner, error)
+	// Fingerprint identifies an image; "" where the engine does not have it.
+	Fingerprint(ctx context.Context, image string) (string, error)
 	// Swept names what was removed of earlier, dead orchestrators.
 	Swept() []string
 	Close(context.Context) error
@@ -50,6 +52,7 @@ type exploration struct {
 	lasting  bool   // the folder is the reader's
 	running  string // where histories grow
 	machine  machine
+	way      explore.Way // how the lanes that were opened crash
 	campaign *explore.Campaign
 	view     *campaignView
 }
@@ -225,11 +228,27 @@ func (e *exploration) run(ctx context.Context) error {
 // closeTime bounds the removal of what trials shared.
 const closeTime = time.Minute
 
-// explore runs the campaign on lanes of this machine.
-func (e *exploration) explore(ctx context.Context) (err error) {
+// explore runs the campaign on lanes of this machine, or on a fleet.
+func (e *exploration) explore(ctx context.Context) error {
 	e.tellAbout()
-	e.view.Phase(fmt.Sprintf("starting containers for %d runs side by side", e.parallel))
-	runners, err := e.openLanes(ctx)
+	if e.fleet != "" {
+		return e.exploreOnFleet(ctx)
+	}
+	return e.onLanes(ctx, e.parallel, func(lanes explore.Worker) error { return e.exploreOn(ctx, lanes) })
+}
+
+func (e *exploration) exploreOn(ctx context.Context, worker explore.Worker) error {
+	e.campaign.Worker = worker
+	if e.list {
+		return e.campaign.Prepare(ctx)
+	}
+	return e.campaign.Run(ctx)
+}
+
+// onLanes does something with lanes of this machine, and removes them.
+func (e *exploration) onLanes(ctx context.Context, count int, do func(explore.Worker) error) (err error) {
+	e.view.Phase(fmt.Sprintf("starting containers for %d runs side by side", count))
+	runners, err := e.openLanes(ctx, count)
 	if err != nil {
 		return err
 	}
@@ -243,18 +262,15 @@ func (e *exploration) explore(ctx context.Context) (err error) {
 	defer context.AfterFunc(ctx, func() {
 		e.view.Note("interrupted: removing containers (Ctrl-C again aborts and leaves them)")
 	})()
-	e.campaign.Worker = lanes
-	if e.list {
-		return e.campaign.Prepare(ctx)
-	}
-	return e.campaign.Run(ctx)
+	return do(lanes)
 }
 
 // openLanes opens the runners. A system that cannot stay between trials gets
 // fresh containers for each, unless it was said what to kill.
-func (e *exploration) openLanes(ctx context.Context) ([]explore.Runner, error) {
+func (e *exploration) openLanes(ctx context.Context, count int) ([]explore.Runner, error) {
 	open := func(way explore.Way) ([]explore.Runner, error) {
-		return explore.OpenLanes(ctx, e.parallel, func(ctx context.Context) (explore.Runner, error) {
+		e.way = way
+		return explore.OpenLanes(ctx, count, func(ctx context.Context) (explore.Runner, error) {
 			return e.machine.Open(ctx, e.lane(e.loaded, way))
 		})
 	}
