@@ -143,10 +143,21 @@ func TestSubtleVariantsPassTheScenarios(t *testing.T) {
 		}
 	}
 	results := b.run(t, trials, 1)
-	for _, name := range slices.Sorted(maps.Keys(results)) {
-		if result := results[name][0]; result.Outcome != report.Passed {
-			t.Errorf("%s", told(result))
-		}
+	for _, variant := range subtle {
+		t.Run(variant.Name, func(t *testing.T) {
+			passed := 0
+			for _, name := range slices.Sorted(maps.Keys(results)) {
+				if trials[name].variant.Name != variant.Name {
+					continue
+				}
+				if result := results[name][0]; result.Outcome != report.Passed {
+					t.Errorf("%s", told(result))
+				} else {
+					passed++
+				}
+			}
+			t.Logf("passes %d of %d shipped scenarios", passed, len(scenarios))
+		})
 	}
 }
 
