@@ -31,7 +31,7 @@ func (b *bench) loads() []load {
 	if b.quick {
 		return []load{{16, 4_000}, {256, 1_000}}
 	}
-	return []load{{16, 40_000}, {256, 10_000}}
+	return []load{{16, 25_000}, {256, 6_000}}
 }
 
 // pipeline measures the whole pipeline, beside the same one that neither
