@@ -31,7 +31,7 @@ const (
 const (
 	growthSlower = 0.15
 	openLimit    = time.Second
-	memoryLimit  = 200 << 20 // bytes
+	memoryLimit  = 200_000_000 // bytes
 )
 
 // scale is how much is written.
@@ -55,15 +55,17 @@ func (b *bench) growth(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.printSpeeds(to, speeds)
 	openings, err := b.openings(ctx, to)
 	if err != nil {
 		return err
 	}
+	b.printOpenings(openings)
 	many, err := b.manyChunks(ctx, to)
 	if err != nil {
 		return err
 	}
-	b.printGrowth(to, speeds, append(openings, many...))
+	b.printOpenings([]opening{many})
 	if b.plot == "" {
 		return nil
 	}
@@ -153,24 +155,24 @@ func (b *bench) openings(ctx context.Context, to scale) ([]opening, error) {
 }
 
 // manyChunks opens a writer that has seen very many chunks.
-func (b *bench) manyChunks(ctx context.Context, to scale) ([]opening, error) {
+func (b *bench) manyChunks(ctx context.Context, to scale) (opening, error) {
 	b.progress("opening with %s chunks of one row", count(float64(to.chunks)))
 	dir := filepath.Join(b.dir, "chunks")
 	defer os.RemoveAll(dir)
 	w := work{Dir: dir, Durability: process, Rows: 1, Chunks: to.chunks, Step: to.chunks / 10, InFlight: 64 * b.inFlight}
 	done, err := runWork(ctx, w, false)
 	if err != nil {
-		return nil, err
+		return opening{}, err
 	}
 	w.First = to.chunks
 	clean, err := b.open(ctx, w, false)
 	if err != nil {
-		return nil, err
+		return opening{}, err
 	}
 	clean.limit = true
 	fmt.Fprintf(b.out, "\n%s chunks of one row, process: the first tenth at %s chunks/s, the last at %s; %.0f MB resident at most while writing\n",
 		count(float64(to.chunks)), count(done.Rates[0]), count(done.Rates[len(done.Rates)-1]), float64(done.Memory)/1e6)
-	return []opening{clean}, nil
+	return clean, nil
 }
 
 // open opens a directory in fresh processes. After a kill only the first time
@@ -209,9 +211,9 @@ func verify(w work) error {
 	return nil
 }
 
-func (b *bench) printGrowth(to scale, speeds speeds, openings []opening) {
-	fmt.Fprintf(b.out, "\nA writer that holds rows already, %d rows a chunk, %d partitions, power, natural batching; the next %s rows:\n\n",
-		growthRows, growthPartitions, count(float64(to.step)))
+func (b *bench) printSpeeds(to scale, speeds speeds) {
+	fmt.Fprintf(b.out, "\nA writer that holds rows already, %d rows a chunk, %d partitions, power, natural batching; the next %s rows (target: within %.0f %% of 0 rows):\n\n",
+		growthRows, growthPartitions, count(float64(to.step)), 100*growthSlower)
 	w := tabwriter.NewWriter(b.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "rows held\trows/s\tlowest\thighest\tto 0 rows\t")
 	for _, held := range to.held {
@@ -220,8 +222,13 @@ func (b *bench) printGrowth(to scale, speeds speeds, openings []opening) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t\n", count(float64(held)), count(s.median), count(s.low), count(s.high),
 			target{1 - growthSlower, true}.judge(spreadOf(ratios(speeds[at], speeds[0])).median))
 	}
-	fmt.Fprintln(w, "\t\t\t\t\t")
-	fmt.Fprintln(w, "opening with rows\tchunks\tafter\tin\tat most\tchunks redone\tresident\t")
+	_ = w.Flush()
+}
+
+func (b *bench) printOpenings(openings []opening) {
+	fmt.Fprintf(b.out, "\nOpening (targets: after a checkpoint under %v; with many chunks under %d MB):\n\n", openLimit, memoryLimit/million)
+	w := tabwriter.NewWriter(b.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "rows\tchunks\tafter\tin\tat most\tchunks redone\tresident\t")
 	for _, o := range openings {
 		after, verdict := "checkpoint", ""
 		s := spreadOf(o.times)
@@ -238,8 +245,6 @@ func (b *bench) printGrowth(to scale, speeds speeds, openings []opening) {
 			1e3*s.median, verdict, 1e3*s.high, o.redone, memory)
 	}
 	_ = w.Flush()
-	fmt.Fprintf(b.out, "Targets: within %.0f %% of 0 rows; opening after a checkpoint under %v, with %s chunks under %d MB.\n",
-		100*growthSlower, openLimit, count(float64(to.chunks)), memoryLimit>>20)
 }
 
 func judged(met bool) string {
