@@ -34,7 +34,7 @@ func plotGrowth(to scale, speeds speeds, openings []opening) []byte {
 		at.x, at.y = append(at.x, float64(o.rows)), append(at.y, 1e3*spreadOf(o.times).median)
 	}
 	open := newChart(56+plotWidth/2, append(series[0].x, series[1].x...), append(series[0].y, series[1].y...), "opening, ms")
-	open.frame(&out, threeDigits)
+	open.frame(&out, func(v float64) string { return fmt.Sprintf("%g", v) })
 	for i, name := range []string{"after a checkpoint", "after a kill"} {
 		class := []string{"first", "second"}[i]
 		open.line(&out, class, series[i].x, series[i].y)
@@ -43,7 +43,7 @@ func plotGrowth(to scale, speeds speeds, openings []opening) []byte {
 			fmt.Fprintf(&out, `<circle class="%s dot" cx="%.1f" cy="%.1f" r="3"/>`+"\n", class, px, py)
 		}
 		// The legend stands in the title's line, at its right end.
-		px := open.left + open.width - 206 + float64(i)*122
+		px := open.left + open.width - 226 + float64(i)*138
 		fmt.Fprintf(&out, `<path class="%s" d="M%.1f 20h14"/><text x="%.1f" y="24">%s</text>`+"\n", class, px, px+18, name)
 	}
 	out.WriteString("</svg>\n")
