@@ -149,6 +149,40 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// Whoever stops the table sees what was measured.
+func TestTableIsPrintedWhenItIsStopped(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var out, progress bytes.Buffer
+	args := []string{"-rounds", "100", "-time", "5ms", "-parts", "table", "-cells", "power natural 256 rows 5 ", "-dir", t.TempDir()}
+	o, err := parse(args, &progress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.quick = true // fewer rows
+	watched := stopAfter{&progress, "round 2 of 100", stop}
+	if err := measure(ctx, o, &out, watched); !errors.Is(err, context.Canceled) {
+		t.Errorf("err = %v, want that it was stopped", err)
+	}
+	if !strings.Contains(out.String(), nameRaw+"  ") || !strings.Contains(out.String(), "at least ") {
+		t.Errorf("printed\n%s", &out)
+	}
+}
+
+// stopAfter calls stop when some text is written.
+type stopAfter struct {
+	io.Writer
+	text string
+	stop func()
+}
+
+func (s stopAfter) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(s.text)) {
+		s.stop()
+	}
+	return s.Writer.Write(p)
+}
+
 // A child that is killed leaves what it committed, and what it printed is true.
 func TestKilledChildIsRecovered(t *testing.T) {
 	w := work{Dir: filepath.Join(t.TempDir(), "data"), Durability: process, Rows: 16, Chunks: 300, Step: 1600, InFlight: 8}

@@ -72,6 +72,17 @@ func (b *bench) table(ctx context.Context) (err error) {
 	if len(measured) == 0 {
 		return fmt.Errorf("no cell matches -cells %s; there is one such as %q", b.cells, cells()[0])
 	}
+	err = b.rounded(ctx, d, measured, all)
+	// Whoever stops it early sees what there is.
+	if err == nil || ctx.Err() != nil {
+		b.printTable(measured, all)
+		b.printTargets(measured, all)
+	}
+	return err
+}
+
+// rounded measures every contender in every cell, once a round.
+func (b *bench) rounded(ctx context.Context, d *data, measured []cell, all map[cell]results) error {
 	for round := range b.rounds {
 		for _, c := range measured {
 			b.progress("round %d of %d: %s", round+1, b.rounds, c)
@@ -82,8 +93,6 @@ func (b *bench) table(ctx context.Context) (err error) {
 			}
 		}
 	}
-	b.printTable(measured, all)
-	b.printTargets(measured, all)
 	return nil
 }
 
