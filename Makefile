@@ -103,6 +103,12 @@ bench: images ## print what exactly-once appends cost beside databases, end to e
 bench-interpose: ## print what a trapped call costs, beside the same program without the interposer
 	@$(GO) test ./orchestrator/interpose/supervisor -count 1 -timeout 60m -run TestCost -cost-writes 200000 -v
 
+.PHONY: large
+large: ## ten million chunks in the writer, ten million rows in the verifier and in the row check: time and memory
+	@$(GO) test ./partition -count 1 -timeout 60m -run TestManyChunks -ids 10000000 -v
+	@$(GO) test ./workers/worker3 -count 1 -timeout 60m -run TestLarge -large 10000000 -v
+	@$(GO) test ./orchestrator/check -count 1 -timeout 60m -run TestLarge -large 10000000 -v
+
 .PHONY: lint
 lint: ## check formatting, go vet, staticcheck, go.mod and the GitHub workflows
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }

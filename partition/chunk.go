@@ -87,6 +87,14 @@ func (c *Chunk) block(partition int) *block {
 // partitions appends the partitions that have rows, ascending.
 func (c *Chunk) partitions(list []int) []int {
 	list = list[:0]
+	if len(c.index) < 8*len(c.blocks) {
+		for partition, at := range c.index {
+			if at > 0 {
+				list = append(list, partition)
+			}
+		}
+		return list
+	}
 	for _, b := range c.blocks {
 		list = append(list, b.partition)
 	}

@@ -146,6 +146,9 @@ func (j *journal) begin(m *Manager, buffer []byte, pending bool) error {
 	next := 1 - j.current
 	checksum := sealRecord(buffer, checkpointRecord, j.generation+1, j.sequence+1, j.previous)
 	size := j.nextSize()
+	if !j.sequential { // a settlement makes it longer, beside the writes
+		size = min(initialJournalBytes, j.limit)
+	}
 	if j.slots[next].file == nil {
 		if err := j.create(m, next, buffer, size); err != nil {
 			return err
@@ -182,13 +185,17 @@ func (j *journal) started(index int, checksum uint32, tail int64) {
 	j.groups = 0
 }
 
-// nextSize is how long the next slot should be: eight times as long when the
-// current one was filled, so that few large checkpoints serve a busy writer and
-// a quiet one stays small.
+// nextSize is how long the next slot should be: twice as long when the current
+// one was filled, or at once as long as it may get when nobody has to wait for
+// it, so that few large checkpoints serve a busy writer and a quiet one stays
+// small.
 func (j *journal) nextSize() int64 {
 	size := j.slots[j.current].size
 	if j.tail > size/2 {
-		size *= 8
+		size *= 2
+		if !j.sequential {
+			size = j.limit
+		}
 	}
 	return min(max(size, min(initialJournalBytes, j.limit)), j.limit)
 }

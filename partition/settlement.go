@@ -56,13 +56,13 @@ func (m *Manager) turnOver() error {
 	}
 	snapshot := m.snapshot()
 	snapshot.pending = true
-	free := m.journal.current
+	free, freeSize := m.journal.current, m.journal.nextSize()
 	if err := m.journal.begin(m, snapshot.encode(startRecord(nil)), true); err != nil {
 		return err
 	}
 	s := &settlement{
 		ids: m.unsavedIDs, idsStart: m.ids.size, idLog: m.ids, names: m.namesUnsynced, logged: snapshot.ids,
-		free: &m.journal.slots[free], freeSize: m.journal.slots[m.journal.current].size,
+		free: &m.journal.slots[free], freeSize: freeSize,
 	}
 	if m.options.Durability != Power {
 		s.slot = &m.journal.slots[m.journal.current]

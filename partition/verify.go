@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -102,15 +103,15 @@ func look(o Options) (report Report, busy bool, err error) {
 
 // verifier holds what should be there, from the journal, and what was found.
 type verifier struct {
-	m      *Manager // never opened; it knows the extents and reads the journal
-	ids    *memoryIDs
-	report Report
+	m       *Manager // never opened; it knows the extents and reads the journal
+	journal []string // ids that the id log does not have yet
+	report  Report
 }
 
 func newVerifier(o Options, contents journalContents) *verifier {
 	c := contents.slot.checkpoint
 	o.Partitions, o.Header, o.Durability = c.partitions, c.header, c.durability
-	return &verifier{m: newManager(o), ids: newMemoryIDs()}
+	return &verifier{m: newManager(o)}
 }
 
 func (v *verifier) found(file string, offset int64, format string, args ...any) {
@@ -136,10 +137,8 @@ func (v *verifier) run(contents journalContents) error {
 	} else if err != nil {
 		return err
 	}
-	for _, id := range r.ids {
-		v.ids.add(id)
-	}
-	v.report.Chunks = v.ids.len()
+	v.journal = r.ids
+	v.report.Chunks = int(m.savedCount) + len(r.ids)
 	for _, s := range m.listedStreams() {
 		if err := v.checkFile(s); err != nil {
 			return err
@@ -162,9 +161,9 @@ func (v *verifier) checkIDs() error {
 	}
 	defer x.close()
 	var failure error
-	reader := newLogReader(log, m.ids.path, extent{})
+	count := uint64(0)
 	check := func(id []byte, place int64) {
-		v.ids.add(string(id))
+		count++
 		if place >= x.end().size || failure != nil {
 			return
 		}
@@ -176,13 +175,35 @@ func (v *verifier) checkIDs() error {
 			v.found(m.ids.path, place, "chunk %q is not in the index", id)
 		}
 	}
-	if err := reader.each(m.ids.extent, check); err != nil {
+	if err := newLogReader(log, m.ids.path, extent{}).each(m.ids.extent, check); err != nil {
 		return err
 	}
-	if count := uint64(v.ids.len()); count != m.savedCount {
+	if count != m.savedCount {
 		v.found(m.ids.path, 0, "it holds %d chunk ids, recorded are %d", count, m.savedCount)
 	}
 	return failure
+}
+
+// eachID gives every id that was written, in the order of their commits, until
+// yield returns false. What the log no longer has is left out; checkIDs tells.
+func (v *verifier) eachID(yield func(id string) bool) {
+	if log, err := v.m.openLog(); err == nil && log != nil {
+		defer log.Close()
+		for reader := newLogReader(log, v.m.ids.path, extent{}); reader.at.size < v.m.ids.size; {
+			id, err := reader.next(v.m.ids.size)
+			if err != nil {
+				break
+			}
+			if !yield(string(id)) {
+				return
+			}
+		}
+	}
+	for _, id := range v.journal {
+		if !yield(id) {
+			return
+		}
+	}
 }
 
 // checkFile reads one partition file once.
@@ -260,9 +281,59 @@ func (v *verifier) checkExtent(s *stream, check func(line []byte, offset int64))
 	return size, nil
 }
 
-// checkState compares the two state files for people with the ids.
+// checkState compares the two state files for people with the ids. They have the
+// same order, so that this takes no memory; only where they are not in step are
+// all ids gathered, to say what is wrong.
 func (v *verifier) checkState() error {
+	before := len(v.report.Findings)
+	inStep, err := v.inStep()
+	if inStep || err != nil {
+		return err
+	}
+	v.report.Findings = v.report.Findings[:before]
+	return v.explainState()
+}
+
+// inStep says whether the state files name what was written, in order. Adopted
+// lines may be other ones as well; then it says no.
+func (v *verifier) inStep() (bool, error) {
+	next, stop := iter.Pull(v.eachID)
+	defer stop()
+	same := true
+	_, err := v.checkExtent(v.m.processed, func(line []byte, _ int64) {
+		id, more := next()
+		same = same && more && string(line) == id+"\n"
+	})
+	if _, more := next(); err != nil || !same || more {
+		return false, err
+	}
+	next, stop = iter.Pull(v.eachID)
+	defer stop()
+	id, last := "", -1
+	_, err = v.checkExtent(v.m.written, func(line []byte, offset int64) {
+		if offset < v.m.written.adopted || !same {
+			return
+		}
+		partition, of, ok := parseWrittenLine(strings.TrimSuffix(string(line), "\n"))
+		if of == id && partition <= last {
+			ok = false
+		}
+		for more := true; ok && id != of; {
+			id, more = next()
+			ok = more
+		}
+		same, last = ok && partition < v.m.options.Partitions, partition
+	})
+	return same, err
+}
+
+// explainState says what is wrong with the state files.
+func (v *verifier) explainState() error {
 	m := v.m
+	ids := newMemoryIDs()
+	for id := range v.eachID {
+		ids.add(id)
+	}
 	processed, listed := newMemoryIDs(), 0
 	_, err := v.checkExtent(m.processed, func(line []byte, offset int64) {
 		id := strings.TrimRight(string(line), "\r\n")
@@ -273,7 +344,7 @@ func (v *verifier) checkState() error {
 			if !adopted {
 				v.found(m.processed.path, offset, "chunk %q stands there twice", id)
 			}
-		case !v.ids.has(id):
+		case !ids.has(id):
 			v.found(m.processed.path, offset, "chunk %q was not written", id)
 		default:
 			listed++
@@ -283,7 +354,7 @@ func (v *verifier) checkState() error {
 	if err != nil {
 		return err
 	}
-	if missing := v.ids.len() - listed; missing > 0 {
+	if missing := ids.len() - listed; missing > 0 {
 		v.found(m.processed.path, 0, "%d chunks that were written are missing", missing)
 	}
 	lines := newMemoryIDs()
@@ -298,7 +369,7 @@ func (v *verifier) checkState() error {
 			v.found(m.written.path, offset, "not a partition and a chunk: %.128q", text)
 		case lines.has(text):
 			v.found(m.written.path, offset, "%q stands there twice", text)
-		case !v.ids.has(id):
+		case !ids.has(id):
 			v.found(m.written.path, offset, "chunk %q was not written", id)
 		}
 		lines.add(text)
