@@ -68,3 +68,14 @@ func peakMemory() (int64, error) {
 	}
 	return 0, errors.New("/proc/self/status does not say VmHWM")
 }
+
+// load is how many threads wanted to run in the last minute, on average.
+func load() float64 {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	var last float64
+	_, _ = fmt.Sscan(string(text), &last) // 0 when it cannot be read: nobody is warned
+	return last
+}

@@ -134,8 +134,11 @@ func measure(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	fmt.Fprintf(stdout, "%s, %s/%s, %d CPUs, data on %s; medians of %d rounds\n",
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), disk, o.rounds)
+	fmt.Fprintf(stdout, "%s, %s/%s, %d CPUs, data on %s; medians of %d rounds; load before %.1f\n",
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), disk, o.rounds, load())
+	if load() > float64(runtime.NumCPU())/2 {
+		fmt.Fprintln(stdout, "The machine is busy with something else: these figures say little.")
+	}
 	b := bench{options: o, dir: dir, out: stdout, progress: func(format string, args ...any) {
 		fmt.Fprintf(stderr, "bench: "+format+"\n", args...)
 	}}

@@ -24,14 +24,14 @@ const (
 
 var pipelineTarget = target{0.8, true}
 
-// load is how much is sent.
-type load struct{ rows, chunks int }
+// sending is how much is sent.
+type sending struct{ rows, chunks int }
 
-func (b *bench) loads() []load {
+func (b *bench) loads() []sending {
 	if b.quick {
-		return []load{{16, 4_000}, {256, 1_000}}
+		return []sending{{16, 4_000}, {256, 1_000}}
 	}
-	return []load{{16, 25_000}, {256, 6_000}}
+	return []sending{{16, 25_000}, {256, 6_000}}
 }
 
 // pipeline measures the whole pipeline, beside the same one that neither
@@ -96,7 +96,7 @@ type pipelineRun struct {
 	binary   string
 	url      string
 	dir      string
-	load     load
+	load     sending
 	queues   string // what the queues' names end with
 	writes   bool
 	profiles string // pattern for a worker's name; empty for none
