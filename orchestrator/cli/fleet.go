@@ -2,7 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net/url"
 
 	"github.com/killpoint/killpoint/orchestrator/explore"
@@ -29,7 +29,10 @@ func (e *exploration) exploreOnFleet(ctx context.Context) error {
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 	defer cancel()
-	return errors.Join(err, coordinator.Close(bounded))
+	if failed := coordinator.Close(bounded); failed != nil {
+		e.view.Note(fmt.Sprintf("%v (the campaign's queues go by themselves in a week)", failed))
+	}
+	return err
 }
 
 // recorder records on this machine, on lanes that are there no longer than
