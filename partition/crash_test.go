@@ -48,6 +48,20 @@ func workload() []step {
 	}
 }
 
+// busyWorkload fills one journal file after the other and never pauses, so that
+// each checkpoint has to wait for the one before.
+func busyWorkload() []step {
+	var steps []step
+	for i := range 7 {
+		d := delivery{id: fmt.Sprint("busy-", i), prefix: "A"}
+		for p := range 3 {
+			d.rows = append(d.rows, row{p, strings.Repeat(fmt.Sprint(i), 100)})
+		}
+		steps = append(steps, step{group: []delivery{d}})
+	}
+	return steps
+}
+
 // allDeliveries lists the chunks of a workload, each once.
 func allDeliveries(steps []step) []delivery {
 	var all []delivery
@@ -163,12 +177,13 @@ var exhaustive = flag.Bool("exhaustive", false, "crash every recovery at every o
 var schedules = []struct {
 	name string
 	of   func(partition.Options) partition.Options
+	late bool // a checkpoint may not be over when the next one is due
 }{
-	{"sequential", func(o partition.Options) partition.Options { return o }},
-	{"sequential, indexed", func(o partition.Options) partition.Options { return partition.IndexEvery(o, 2) }},
-	{"at once, indexed", func(o partition.Options) partition.Options { return partition.IndexEvery(atOnce(o), 2) }},
-	{"at last", atLast},
-	{"in between", inBetween},
+	{"sequential", func(o partition.Options) partition.Options { return o }, false},
+	{"sequential, indexed", func(o partition.Options) partition.Options { return partition.IndexEvery(o, 2) }, false},
+	{"at once, indexed", func(o partition.Options) partition.Options { return partition.IndexEvery(atOnce(o), 2) }, false},
+	{"at last", atLast, true},
+	{"in between", inBetween, true},
 }
 
 // atOnce does the work beside before all that follows: rows are in their files
@@ -249,6 +264,16 @@ func (f laterFile) SyncData() error {
 func TestCrashAtEveryOperation(t *testing.T) {
 	for _, durability := range []partition.Durability{partition.Power, partition.Process} {
 		for _, schedule := range schedules {
+			if schedule.late {
+				t.Run(durability.String()+", "+schedule.name+", busy", func(t *testing.T) {
+					t.Parallel()
+					crashEverywhere(t, func(disk *crashfs.FS) partition.Options {
+						o := options(disk, durability)
+						o.OpenFiles = 100 // making room for a file would wait, too
+						return schedule.of(o)
+					}, busyWorkload(), 40)
+				})
+			}
 			t.Run(durability.String()+", "+schedule.name, func(t *testing.T) {
 				t.Parallel()
 				stride := 12
