@@ -72,7 +72,7 @@ func (c *Coordinator) Work(ctx context.Context, items <-chan explore.Item, tell 
 		return err
 	}
 	w := &work{
-		Coordinator: c, items: all, tell: tell, session: rand.Text()[:8],
+		Coordinator: c, items: all, tell: tell, prefix: rand.Text()[:8],
 		pending: map[string]*place{}, sent: map[string]*sent{}, early: map[string]explore.Outcome{},
 	}
 	err := connected(ctx, c.URL, "coordinator of "+c.id, c.Note, func(l *link) error {
@@ -132,7 +132,7 @@ type work struct {
 	items <-chan explore.Item
 	tell  func(explore.Item, explore.Outcome)
 
-	session string // what the names of its batches begin with
+	prefix  string // of the names of its batches
 	number  int    // of batches
 	filling []explore.Item
 	pending map[string]*place // points that no outcome is told of, by text
@@ -165,95 +165,112 @@ type sent struct {
 	trouble string // what the last agent said that could not finish it
 }
 
+// session is the work over one connection.
+type session struct {
+	*work
+	*link
+	q                        queues
+	hello                    announcement
+	answers, dead, questions <-chan amqp.Delivery
+	done                     []func() // to be called at its end
+}
+
 // over works over one connection until everything is told, or the context ends.
 func (w *work) over(ctx context.Context, l *link) error {
-	q := queuesOf(w.id, w.generation)
-	w.state = ""
-	if err := l.declare(q); err != nil {
-		return err
-	}
-	// Whoever takes the dead batches is the campaign's only coordinator.
-	dead, err := l.channel.Consume(q.dead, "", false, true, false, false, nil)
-	if err != nil {
-		return fmt.Errorf("another coordinator is at work on this campaign, or died without the broker's notice: %w", err)
-	}
-	if !w.began {
-		done, err := w.takeEarly(l, q)
-		if err != nil {
-			return err
+	s := &session{work: w, link: l, q: queuesOf(w.id, w.generation)}
+	defer func() {
+		for _, done := range s.done {
+			done()
 		}
-		defer done()
-		w.began = true
-	}
-	answers, err := l.channel.Consume(q.answers, "", false, false, false, false, nil)
-	if err != nil {
-		return fmt.Errorf("take answers: %w", err)
-	}
-	ask, err := l.channel.QueueDeclare("", false, true, true, false, nil)
-	if err != nil {
-		return fmt.Errorf("declare queue for questions: %w", err)
-	}
-	questions, err := l.channel.Consume(ask.Name, "", true, true, false, false, nil)
-	if err != nil {
-		return fmt.Errorf("take questions: %w", err)
-	}
-	// What the broker still has of batches, and what it lost, is of no concern:
-	// all that has no outcome is published anew.
-	if _, err := l.channel.QueuePurge(q.batches, false); err != nil {
-		return fmt.Errorf("empty queue %s: %w", q.batches, err)
-	}
-	if err := w.publishAll(ctx, l, q); err != nil {
-		return err
-	}
-	hello := announcement{
-		Format: format, Killpoint: w.Version, Campaign: w.id, Ask: ask.Name, Generation: w.generation,
-		Name: fmt.Sprintf("%s of %s", w.Campaign.Target, w.Campaign.Scenario.Name),
-	}
-	if err := w.announce(ctx, l, q, hello); err != nil {
+	}()
+	if err := s.open(ctx); err != nil {
 		return err
 	}
 	beat := time.NewTicker(pulse)
 	defer beat.Stop()
-	for {
-		if w.items == nil && len(w.pending) == 0 {
-			return nil
-		}
-		var more <-chan explore.Item
-		if len(w.sent) < w.window() {
-			more = w.items
-		}
-		var err error
-		select {
-		case <-ctx.Done():
-			// What waits is left undone; what agents hold stays for --resume.
-			_, err := l.channel.QueuePurge(q.batches, false)
-			return err
-		case reason := <-l.lost:
-			return lostError(reason)
-		case item, there := <-more:
-			err = w.take(ctx, l, q, item, there)
-		case message, there := <-answers:
-			if there {
-				err = w.hear(ctx, message)
-			} else {
-				err = errors.New("the broker ended the delivery of answers")
-			}
-		case message, there := <-dead:
-			if there {
-				err = w.giveUp(ctx, l, q, message)
-			} else {
-				err = errors.New("the broker ended the delivery of dead batches")
-			}
-		case message, there := <-questions:
-			if there {
-				err = w.answer(ctx, l, message)
-			}
-		case <-beat.C:
-			err = w.announce(ctx, l, q, hello)
-		}
-		if err != nil {
+	for w.items != nil || len(w.pending) > 0 {
+		if over, err := s.next(ctx, beat.C); over || err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// open declares the queues, takes what waits in them and publishes anew what is
+// on its way.
+func (s *session) open(ctx context.Context) (err error) {
+	if err := s.declare(s.q); err != nil {
+		return err
+	}
+	// Whoever takes the dead batches is the campaign's only coordinator.
+	if s.dead, err = s.channel.Consume(s.q.dead, "", false, true, false, false, nil); err != nil {
+		return fmt.Errorf("another coordinator is at work on this campaign, or died without the broker's notice: %w", err)
+	}
+	if err := s.takeEarly(); err != nil {
+		return err
+	}
+	if s.answers, err = s.channel.Consume(s.q.answers, "", false, false, false, false, nil); err != nil {
+		return fmt.Errorf("take answers: %w", err)
+	}
+	ask, err := s.channel.QueueDeclare("", false, true, true, false, nil)
+	if err != nil {
+		return fmt.Errorf("declare queue for questions: %w", err)
+	}
+	if s.questions, err = s.channel.Consume(ask.Name, "", true, true, false, false, nil); err != nil {
+		return fmt.Errorf("take questions: %w", err)
+	}
+	// What the broker still has of batches, and what it lost, is of no concern:
+	// all that has no outcome is published anew.
+	if _, err := s.channel.QueuePurge(s.q.batches, false); err != nil {
+		return fmt.Errorf("empty queue %s: %w", s.q.batches, err)
+	}
+	inOrder := slices.SortedFunc(maps.Values(s.sent), func(a, b *sent) int { return a.number - b.number })
+	for _, batch := range inOrder {
+		if err := s.publishBatch(ctx, batch); err != nil {
+			return err
+		}
+	}
+	s.state = ""
+	s.hello = announcement{
+		Format: format, Killpoint: s.Version, Campaign: s.id, Ask: ask.Name, Generation: s.generation,
+		Name: fmt.Sprintf("%s of %s", s.Campaign.Target, s.Campaign.Scenario.Name),
+	}
+	return s.announce(ctx)
+}
+
+// next does the next thing that there is to do. It is over when the context has
+// ended.
+func (s *session) next(ctx context.Context, beat <-chan time.Time) (over bool, err error) {
+	var more <-chan explore.Item
+	if len(s.sent) < s.window() {
+		more = s.items
+	}
+	select {
+	case <-ctx.Done():
+		// What waits is left undone; what agents hold stays for --resume.
+		_, err := s.channel.QueuePurge(s.q.batches, false)
+		return true, err
+	case reason := <-s.lost:
+		return false, lostError(reason)
+	case item, there := <-more:
+		return false, s.take(ctx, item, there)
+	case message, there := <-s.answers:
+		if !there {
+			return false, errors.New("the broker ended the delivery of answers")
+		}
+		return false, s.hear(ctx, message)
+	case message, there := <-s.dead:
+		if !there {
+			return false, errors.New("the broker ended the delivery of dead batches")
+		}
+		return false, s.giveUp(ctx, message)
+	case message, there := <-s.questions:
+		if !there {
+			return false, errors.New("the broker ended the delivery of questions")
+		}
+		return false, s.answer(ctx, message)
+	case <-beat:
+		return false, s.announce(ctx)
 	}
 }
 
@@ -265,16 +282,19 @@ func (w *work) window() int { return max(2*w.agents, 2) }
 // takeEarly reads the answers that were waiting. They are acknowledged at the
 // end, when their outcomes were told. It is done once: later, what is waiting
 // are answers to this coordinator's own batches.
-func (w *work) takeEarly(l *link, q queues) (done func(), err error) {
-	holding, err := l.connection.Channel()
+func (s *session) takeEarly() error {
+	if s.began {
+		return nil
+	}
+	holding, err := s.connection.Channel()
 	if err != nil {
-		return nil, fmt.Errorf("take answers: %w", err)
+		return fmt.Errorf("take answers: %w", err)
 	}
 	last := uint64(0)
 	for {
-		message, more, err := holding.Get(q.answers, false)
+		message, more, err := holding.Get(s.q.answers, false)
 		if err != nil {
-			return nil, fmt.Errorf("take answers: %w", err)
+			return fmt.Errorf("take answers: %w", err)
 		}
 		if !more {
 			break
@@ -282,47 +302,49 @@ func (w *work) takeEarly(l *link, q queues) (done func(), err error) {
 		last = message.DeliveryTag
 		var answer Answer
 		if err := decode(message.Body, &answer); err != nil {
-			w.Note(err.Error())
+			s.Note("an answer cannot be read: " + err.Error())
 			continue
 		}
 		for _, outcome := range answer.Outcomes {
-			w.early[outcome.Point] = outcome
+			s.early[outcome.Point] = outcome
 		}
 	}
-	return func() {
-		if last > 0 && w.items == nil && len(w.pending) == 0 {
+	s.began = true
+	s.done = append(s.done, func() {
+		if last > 0 && s.items == nil && len(s.pending) == 0 {
 			_ = holding.Ack(last, true) // else they come again, and are known
 		}
-	}, nil
+	})
+	return nil
 }
 
 // take takes an item in, and publishes a batch when it is full or the last.
-func (w *work) take(ctx context.Context, l *link, q queues, item explore.Item, there bool) error {
+func (s *session) take(ctx context.Context, item explore.Item, there bool) error {
 	if !there {
-		w.items = nil
-		return w.publishFilled(ctx, l, q)
+		s.items = nil
+		return s.publishFilled(ctx)
 	}
-	text := item.Text(w.Campaign.Target)
-	if outcome, known := w.early[text]; known {
-		delete(w.early, text)
-		w.tell(item, outcome)
+	text := item.Text(s.Campaign.Target)
+	if outcome, known := s.early[text]; known {
+		delete(s.early, text)
+		s.tell(item, outcome)
 		return nil
 	}
-	w.pending[text] = &place{item: item}
-	w.filling = append(w.filling, item)
-	if len(w.filling) < cmp.Or(w.Batch, DefaultBatch) {
+	s.pending[text] = &place{item: item}
+	s.filling = append(s.filling, item)
+	if len(s.filling) < cmp.Or(s.Batch, DefaultBatch) {
 		return nil
 	}
-	return w.publishFilled(ctx, l, q)
+	return s.publishFilled(ctx)
 }
 
-func (w *work) publishFilled(ctx context.Context, l *link, q queues) error {
-	if len(w.filling) == 0 {
+func (s *session) publishFilled(ctx context.Context) error {
+	if len(s.filling) == 0 {
 		return nil
 	}
-	batch := w.batch(w.filling)
-	w.filling = nil
-	return w.publish(ctx, l, q, batch)
+	batch := s.batch(s.filling)
+	s.filling = nil
+	return s.publishBatch(ctx, batch)
 }
 
 // batch makes a batch. It is on its way from now on: where publishing it
@@ -330,7 +352,7 @@ func (w *work) publishFilled(ctx context.Context, l *link, q queues) error {
 func (w *work) batch(items []explore.Item) *sent {
 	w.number++
 	made := &sent{number: w.number, left: len(items), Batch: Batch{
-		ID: fmt.Sprintf("%s-%d", w.session, w.number), Timeout: time.Duration(w.Campaign.Trials().Scenario.Timeout), Items: items,
+		ID: fmt.Sprintf("%s-%d", w.prefix, w.number), Timeout: time.Duration(w.Campaign.Trials().Scenario.Timeout), Items: items,
 	}}
 	w.sent[made.ID] = made
 	for i := range items {
@@ -339,48 +361,37 @@ func (w *work) batch(items []explore.Item) *sent {
 	return made
 }
 
-func (w *work) publish(ctx context.Context, l *link, q queues, batch *sent) error {
+func (s *session) publishBatch(ctx context.Context, batch *sent) error {
 	// Those of its points that were told meanwhile are left out.
 	left := batch.Batch
 	left.Items = slices.DeleteFunc(slices.Clone(left.Items), func(item explore.Item) bool {
-		where := w.pending[item.Text(w.Campaign.Target)]
+		where := s.pending[item.Text(s.Campaign.Target)]
 		return where == nil || where.batch != batch
 	})
-	routed, err := l.publish(ctx, "", q.batches, left)
+	routed, err := s.publish(ctx, "", s.q.batches, left)
 	if err == nil && !routed {
-		err = fmt.Errorf("queue %s is gone", q.batches)
+		err = fmt.Errorf("queue %s is gone", s.q.batches)
 	}
 	return err
 }
 
-// publishAll publishes every batch that is on its way.
-func (w *work) publishAll(ctx context.Context, l *link, q queues) error {
-	inOrder := slices.SortedFunc(maps.Values(w.sent), func(a, b *sent) int { return a.number - b.number })
-	for _, batch := range inOrder {
-		if err := w.publish(ctx, l, q, batch); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // hear takes an answer. What it tells is in the journal before the broker may
 // forget it.
-func (w *work) hear(ctx context.Context, message amqp.Delivery) error {
+func (s *session) hear(ctx context.Context, message amqp.Delivery) error {
 	var answer Answer
 	if err := decode(message.Body, &answer); err != nil {
-		w.Note("an answer cannot be read: " + err.Error())
+		s.Note("an answer cannot be read: " + err.Error())
 		return message.Ack(false)
 	}
 	if answer.Trouble != "" {
-		w.Note(fmt.Sprintf("agent %s: %s", answer.Agent, answer.Trouble))
-		if batch := w.sent[answer.Batch]; batch != nil {
+		s.Note(fmt.Sprintf("agent %s: %s", answer.Agent, answer.Trouble))
+		if batch := s.sent[answer.Batch]; batch != nil {
 			batch.trouble = fmt.Sprintf("agent %s: %s", answer.Agent, answer.Trouble)
 		}
 	}
 	for _, outcome := range answer.Outcomes {
-		w.tellOnce(outcome)
-		w.givenUp = 0
+		s.tellOnce(outcome)
+		s.givenUp = 0
 	}
 	if ctx.Err() != nil {
 		return nil // it may not have been written down
@@ -407,19 +418,19 @@ func (w *work) tellOnce(outcome explore.Outcome) {
 // giveUp takes a batch that was delivered too often. Its points are tried one
 // by one, since most of them will have done nothing; a point that was alone is
 // given up.
-func (w *work) giveUp(ctx context.Context, l *link, q queues, message amqp.Delivery) error {
+func (s *session) giveUp(ctx context.Context, message amqp.Delivery) error {
 	var dead Batch
 	if err := decode(message.Body, &dead); err != nil {
-		w.Note("a dead batch cannot be read: " + err.Error())
+		s.Note("a dead batch cannot be read: " + err.Error())
 		return message.Ack(false)
 	}
-	batch := w.sent[dead.ID]
+	batch := s.sent[dead.ID]
 	if batch == nil {
 		return message.Ack(false) // answered, or of an earlier coordinator
 	}
 	var left []explore.Item
 	for _, item := range batch.Items {
-		if where := w.pending[item.Text(w.Campaign.Target)]; where != nil && where.batch == batch {
+		if where := s.pending[item.Text(s.Campaign.Target)]; where != nil && where.batch == batch {
 			left = append(left, item)
 		}
 	}
@@ -428,19 +439,19 @@ func (w *work) giveUp(ctx context.Context, l *link, q queues, message amqp.Deliv
 		if batch.trouble != "" {
 			reason += "; the last trouble was of " + batch.trouble
 		}
-		w.tellOnce(explore.Outcome{Point: left[0].Text(w.Campaign.Target), Status: explore.Broken, Reason: reason, Attempts: deliveryLimit + 1})
-		if w.givenUp++; w.givenUp == maxGivenUp {
+		s.tellOnce(explore.Outcome{Point: left[0].Text(s.Campaign.Target), Status: explore.Broken, Reason: reason, Attempts: deliveryLimit + 1})
+		if s.givenUp++; s.givenUp == maxGivenUp {
 			return final{errors.New("one point after the other is " + reason)}
 		}
 	} else {
-		w.Note(fmt.Sprintf("a batch of %d points was delivered %d times and not finished: they are tried one by one", len(batch.Items), deliveryLimit+1))
-		delete(w.sent, batch.ID)
+		s.Note(fmt.Sprintf("a batch of %d points was delivered %d times and not finished: they are tried one by one", len(batch.Items), deliveryLimit+1))
+		delete(s.sent, batch.ID)
 		var alone []*sent
 		for i := range left {
-			alone = append(alone, w.batch(left[i:i+1]))
+			alone = append(alone, s.batch(left[i:i+1]))
 		}
 		for _, one := range alone {
-			if err := w.publish(ctx, l, q, one); err != nil {
+			if err := s.publishBatch(ctx, one); err != nil {
 				return err
 			}
 		}
@@ -464,13 +475,13 @@ const (
 )
 
 // answer sends an agent what it asks for, in parts.
-func (w *work) answer(ctx context.Context, l *link, message amqp.Delivery) error {
+func (s *session) answer(ctx context.Context, message amqp.Delivery) error {
 	var asked question
-	content := w.parcel
+	content := s.parcel
 	err := decode(message.Body, &asked)
 	if err == nil && asked.Recipe != "" {
 		var found *recipe
-		if found, err = w.recipe(ctx, asked.Recipe); err == nil {
+		if found, err = s.recipe(ctx, asked.Recipe); err == nil {
 			content, err = json.Marshal(found)
 		}
 	}
@@ -478,12 +489,12 @@ func (w *work) answer(ctx context.Context, l *link, message amqp.Delivery) error
 		content, err = compress(content)
 	}
 	if err != nil {
-		_, err = l.publishBody(ctx, "", message.ReplyTo, nil, amqp.Table{headerError: err.Error(), headerLast: true})
+		_, err = s.publishBody(ctx, "", message.ReplyTo, nil, amqp.Table{headerError: err.Error(), headerLast: true})
 		return err
 	}
 	for part := range slices.Chunk(content, partLimit) {
 		content = content[len(part):]
-		routed, err := l.publishBody(ctx, "", message.ReplyTo, part, amqp.Table{headerLast: len(content) == 0})
+		routed, err := s.publishBody(ctx, "", message.ReplyTo, part, amqp.Table{headerLast: len(content) == 0})
 		if err != nil || !routed { // an agent that is gone wants nothing
 			return err
 		}
@@ -492,26 +503,26 @@ func (w *work) answer(ctx context.Context, l *link, message amqp.Delivery) error
 }
 
 // announce tells agents of the campaign, and the person of agents.
-func (w *work) announce(ctx context.Context, l *link, q queues, hello announcement) error {
-	heard, err := l.publish(ctx, campaigns, "", hello)
+func (s *session) announce(ctx context.Context) error {
+	heard, err := s.publish(ctx, campaigns, "", s.hello)
 	if err != nil {
 		return err
 	}
-	queue, err := l.channel.QueueDeclarePassive(q.batches, true, false, false, false, nil)
+	queue, err := s.channel.QueueDeclarePassive(s.q.batches, true, false, false, false, nil)
 	if err != nil {
-		return fmt.Errorf("look at queue %s: %w", q.batches, err)
+		return fmt.Errorf("look at queue %s: %w", s.q.batches, err)
 	}
-	w.agents = queue.Consumers
-	state := fmt.Sprintf("agents at work: %d", w.agents)
+	s.agents = queue.Consumers
+	state := fmt.Sprintf("agents at work: %d", s.agents)
 	switch {
-	case !heard && w.agents == 0:
+	case !heard && s.agents == 0:
 		state = "no agent is there: start some with killpoint agent, on machines with an engine"
-	case w.agents == 0:
+	case s.agents == 0:
 		state = "no agent is at work yet: one is there and prepares, or works for another campaign"
 	}
-	if state != w.state {
-		w.Note(state)
-		w.state = state
+	if state != s.state {
+		s.Note(state)
+		s.state = state
 	}
 	return nil
 }

@@ -278,6 +278,7 @@ func TestCampaignsOneAfterTheOther(t *testing.T) {
 	for _, settings := range []explore.Settings{{}, {Most: 30}} {
 		got, err := newBench(t.TempDir(), settings).run(timed(t), url)
 		equal(t, alone(t, settings), got, err)
+		awaitClosed(t, m)
 	}
 	end()
 	if len(m.opened) != 4 || m.closed != 4 {
@@ -285,6 +286,27 @@ func TestCampaignsOneAfterTheOther(t *testing.T) {
 	}
 	if entries, err := filepath.Glob(filepath.Join(os.TempDir(), "killpoint-fleet-*")); err != nil || len(entries) > 0 {
 		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+// awaitClosed waits until an agent that goes on has no lanes any more.
+func awaitClosed(t *testing.T, m *machine) {
+	t.Helper()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(time.Minute)
+	for {
+		m.mu.Lock()
+		opened, closed := len(m.opened), m.closed
+		m.mu.Unlock()
+		if opened > 0 && closed == opened {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("%d of %d lanes are closed when the campaign is over", closed, opened)
+		}
 	}
 }
 
