@@ -295,7 +295,7 @@ func crashEverywhere(t *testing.T, make func(*crashfs.FS) partition.Options, ste
 	seeds, nestedSeeds := 3, 0
 	switch {
 	case underRace:
-		seeds, stride = 1, 50
+		seeds, stride = 1, 48
 	case *exhaustive:
 		seeds, nestedSeeds, stride = 20, 2, 1
 	}
@@ -321,7 +321,9 @@ func crashEverywhere(t *testing.T, make func(*crashfs.FS) partition.Options, ste
 			return
 		}
 		judged[key] = true
-		states++
+		if states++; underRace && states%6 != 0 {
+			return
+		}
 		alone := after.Clone()
 		if err := judge(alone, make(alone), allowed, everything); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -389,7 +391,7 @@ func errorAtEveryOperation(t *testing.T, make func(*crashfs.FS) partition.Option
 	for at := 1; at <= clean.Operations(); at++ {
 		for _, done := range []bool{false, true} {
 			for _, persistent := range []bool{true, false} {
-				if underRace && at%3 != 0 {
+				if underRace && at%11 != 0 {
 					continue
 				}
 				disk := crashfs.New()
@@ -434,6 +436,9 @@ func crashAfterAFailedSync(t *testing.T, of func(partition.Options) partition.Op
 	list := []aftermath{powerLoss(crashfs.Nothing{}), seededLoss(1)}
 	syncs, states := 0, 0
 	for at := 1; ; at++ {
+		if underRace && at%5 != 1 {
+			continue
+		}
 		disk := crashfs.New()
 		o := of(options(disk, partition.Power))
 		seen, hit, index := 0, false, false
@@ -488,7 +493,11 @@ func crashAfterAFailedSync(t *testing.T, of func(partition.Options) partition.Op
 		}
 	}
 	t.Logf("%d failed syncs, %d states after crashes of their recoveries", syncs, states)
-	if syncs < 20 || states < syncs {
+	enough := 20
+	if underRace {
+		enough = 5
+	}
+	if syncs < enough || states < syncs {
 		t.Error("too few failures to prove anything")
 	}
 }

@@ -173,6 +173,11 @@ func (r *run) awaitEnd(ctx context.Context, injecting *injection) error {
 	pause := firstDepthPause
 	settle := time.Duration(r.scenario.Settle)
 	var patience time.Duration // how long it must have been quiet on a machine that is slow to answer
+	// Silence counts from here: what starts may take longer than the settle time
+	// to do anything that is seen.
+	r.progress.mu.Lock()
+	r.progress.last = r.recorder.Now()
+	r.progress.mu.Unlock()
 	for {
 		if err := injecting.failed(); err != nil {
 			return err
