@@ -1,7 +1,6 @@
 package proof_test
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
@@ -10,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -20,9 +18,8 @@ import (
 )
 
 var (
-	explored  = flag.Bool("explored", false, "explore every variant")
-	whole     = flag.Bool("whole", false, "explore every variant to its end, and count the points at which it fails")
-	campaigns = flag.Int("campaigns", 5, "explorations that go on at once; each runs one point at a time")
+	explored = flag.Bool("explored", false, "explore every variant")
+	whole    = flag.Bool("whole", false, "explore every variant to its end, and count the points at which it fails")
 )
 
 // exploration is what came of exploring one variant.
@@ -56,36 +53,27 @@ func TestExplorationsFindEveryVariant(t *testing.T) {
 	for _, variant := range all {
 		pending = append(pending, &exploration{variant: variant, model: variant.Model})
 	}
-	next := make(chan *exploration)
-	var working sync.WaitGroup
-	for range *campaigns {
-		working.Go(func() {
-			for one := range next {
+	t.Run("each", func(t *testing.T) { // ends when all have
+		for _, one := range pending {
+			t.Run(one.variant.Name+" "+one.model, func(t *testing.T) {
+				t.Parallel()
 				start := time.Now()
 				b.explore(t, one)
 				one.took = time.Since(start)
-				t.Logf("%s: %v %s %s", one.variant.Name, one.found, one.finding, one.trouble) // go test -v shows it as it comes
-			}
-		})
-	}
-	for _, one := range pending {
-		next <- one
-	}
-	close(next)
-	working.Wait()
-
+				switch isCorrect := one.variant.Name == correct.Name; {
+				case one.trouble != "":
+					t.Errorf("it proves nothing: %s", one.trouble)
+				case isCorrect && one.found:
+					t.Errorf("the correct worker fails: %s", one.finding)
+				case !isCorrect && !one.found:
+					t.Errorf("it survived: %s", one.variant.Mistake)
+				}
+			})
+		}
+	})
 	found := 0
 	for _, one := range pending {
-		isCorrect := one.variant.Name == correct.Name
-		switch {
-		case one.trouble != "":
-			t.Errorf("%s under %s proves nothing", one.variant.Name, one.model) // the log says why
-		case isCorrect && one.found:
-			t.Errorf("the correct worker fails under %s: %s", one.model, one.finding)
-		case !isCorrect && !one.found:
-			t.Errorf("%s survived: %s", one.variant.Name, one.variant.Mistake)
-		}
-		if !isCorrect && one.found {
+		if one.variant.Name != correct.Name && one.found {
 			found++
 		}
 	}
@@ -117,10 +105,10 @@ func (b *bench) explore(t *testing.T, one *exploration) {
 		b.byScenario(t, one, image)
 		return
 	}
-	file := filepath.Join(t.TempDir(), "campaign.json")
+	folder := filepath.Join(t.TempDir(), "campaign")
 	arguments := []string{
 		"explore", filepath.Join("proof", exploring), "--target", one.variant.Service, "--model", one.model, "--env", image,
-		"--depth", strconv.Itoa(max(one.variant.Depth, 1)), "--parallel", "1", "--confirm", "1", "--as-found", "--quiet", "--json", file,
+		"--depth", strconv.Itoa(max(one.variant.Depth, 1)), "--parallel", "1", "--confirm", "1", "--as-found", "--quiet", "--report", folder,
 	}
 	switch {
 	case *whole:
@@ -133,21 +121,16 @@ func (b *bench) explore(t *testing.T, one *exploration) {
 		arguments = append(arguments, "--env", name+"="+one.variant.Env[name])
 	}
 	code, output := command(t, arguments...)
-	text, err := os.ReadFile(file)
-	if err != nil || len(text) == 0 {
-		if undisturbed, found := strings.CutPrefix(output[max(strings.Index(output, undisturbedFails), 0):], undisturbedFails); code == 1 && found {
-			one.found, one.by, one.finding = true, "no crash needed", firstLine(undisturbed)
-			return
-		}
-		one.trouble = fmt.Sprintf("exit code %d: …%s", code, output[max(0, len(output)-500):])
+	if _, undisturbed, fails := strings.Cut(output, undisturbedFails); fails && code == 1 {
+		one.found, one.by, one.finding = true, "no crash needed", firstLine(undisturbed)
 		return
 	}
-	var campaign report.Campaign
-	if err := json.Unmarshal(text, &campaign); err != nil {
-		one.trouble = err.Error()
+	campaign, err := report.LoadCampaign(folder)
+	if err != nil {
+		one.trouble = fmt.Sprintf("exit code %d, %v: …%s", code, err, output[max(0, len(output)-500):])
 		return
 	}
-	one.take(&campaign, code)
+	one.take(campaign, code)
 }
 
 // undisturbedFails is what killpoint says of a system that fails by itself.
@@ -190,15 +173,9 @@ func (one *exploration) take(campaign *report.Campaign, code int) {
 
 // byScenario runs the scenario that finds what no crash shows.
 func (b *bench) byScenario(t *testing.T, one *exploration, image string) {
-	file := filepath.Join(t.TempDir(), "result.json")
-	code, output := command(t, "run", one.variant.Scenario, "--env", image, "--json", file)
-	var document report.Document
-	text, err := os.ReadFile(file)
-	if err == nil {
-		err = json.Unmarshal(text, &document)
-	}
-	if err != nil || code > 1 {
-		one.trouble = fmt.Sprintf("exit code %d, %v: …%s", code, err, output[max(0, len(output)-500):])
+	code, document, output := run(t, one.variant.Scenario, "--env", image)
+	if code > 1 {
+		one.trouble = fmt.Sprintf("exit code %d: …%s", code, output[max(0, len(output)-500):])
 		return
 	}
 	one.found, one.by = code == 1, one.variant.Scenario

@@ -1,7 +1,6 @@
 package proof_test
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -10,8 +9,6 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
-
-	"github.com/killpoint/killpoint/orchestrator/report"
 )
 
 var rates = flag.Bool("rates", false, "print how many crash points go into a minute, beside a plain script")
@@ -54,21 +51,10 @@ func TestRates(t *testing.T) {
 // exploredRate explores a sample of points and says how many went into a minute.
 func exploredRate(t *testing.T, way string, most int) float64 {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "campaign.json")
-	code, output := command(t, "explore", "scenarios/normal.yaml", "--target", "worker-2", "--kill", way, "--max", strconv.Itoa(most), "--quiet", "--json", file)
-	if code != 0 {
+	folder := filepath.Join(t.TempDir(), "campaign")
+	code, output := command(t, "explore", "scenarios/normal.yaml", "--target", "worker-2", "--kill", way, "--max", strconv.Itoa(most), "--quiet", "--report", folder)
+	if code != 0 { // not every point was come to
 		t.Fatalf("exit code %d: %s", code, output)
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var campaign report.Campaign
-	if err := json.Unmarshal(text, &campaign); err != nil {
-		t.Fatal(err)
-	}
-	if campaign.Totals.Passed != campaign.Totals.Points {
-		t.Fatalf("not every point was come to: %+v", campaign.Totals)
-	}
-	return campaign.Rate
+	return rate(t, folder)
 }
