@@ -110,6 +110,13 @@ func (p *progress) see(event history.Event) {
 	p.nudge()
 }
 
+// lastAt is when anything was last seen to happen.
+func (p *progress) lastAt() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last
+}
+
 func (p *progress) seeLine(event history.Event) {
 	p.seeReady(event)
 	if p.success != nil && event.Service == p.judge {
@@ -182,13 +189,18 @@ func (r *run) awaitEnd(ctx context.Context, injecting *injection) error {
 		if err := injecting.failed(); err != nil {
 			return err
 		}
+		// To ask what is missing takes time, in which a fault may fire. Only where
+		// nothing has happened since may the answer end the run.
+		asked := r.progress.lastAt()
 		missing, can, err := r.missing(ctx)
 		if err != nil {
 			return err
 		}
-		r.progress.mu.Lock()
-		quiet := r.recorder.Now() - r.progress.last
-		r.progress.mu.Unlock()
+		last := r.progress.lastAt()
+		if last != asked {
+			can = endings{}
+		}
+		quiet := r.recorder.Now() - last
 
 		next := settle - quiet // when quiet would be long enough
 		recorded := r.isRecorded(len(missing) == 0)
@@ -199,7 +211,7 @@ func (r *run) awaitEnd(ctx context.Context, injecting *injection) error {
 			switch {
 			case len(undrained) > 0:
 				missing = append(missing, undrained...)
-				if can.stall && calm && r.isStalled(ctx, &patience, missing) {
+				if can.stall && calm && r.isStalled(ctx, &patience, missing, last) {
 					return nil
 				}
 				next = pause
@@ -213,15 +225,15 @@ func (r *run) awaitEnd(ctx context.Context, injecting *injection) error {
 					r.recorder.Add(history.Event{Kind: history.AllDone})
 					return nil
 				}
-			case r.isStarved(ctx, &patience):
-				next = patience - quiet
+			case r.isStarved(ctx, &patience), r.progress.lastAt() != last:
+				next = max(settle, patience) - quiet
 			default:
 				r.recorder.Add(history.Event{Kind: history.Settled, Text: strings.Join(missing, "; ")})
 				return nil
 			}
 		} else {
 			pause = firstDepthPause
-			if len(missing) > 0 && can.stall && calm && r.isStalled(ctx, &patience, missing) {
+			if len(missing) > 0 && can.stall && calm && r.isStalled(ctx, &patience, missing, last) {
 				return nil
 			}
 		}
@@ -263,10 +275,7 @@ func (r *run) isStarved(ctx context.Context, patience *time.Duration) bool {
 		return false
 	}
 	*patience = min(wanted, starvedLimit)
-	r.progress.mu.Lock()
-	quiet := r.recorder.Now() - r.progress.last
-	r.progress.mu.Unlock()
-	return quiet < *patience
+	return r.recorder.Now()-r.progress.lastAt() < *patience
 }
 
 // A machine at rest answers in a few milliseconds.
@@ -276,11 +285,11 @@ const (
 )
 
 // isStalled ends a run that is quiet and not done where it never will be: a
-// service that the work needs is down for good. It is what the timeout would
-// show.
-func (r *run) isStalled(ctx context.Context, patience *time.Duration, missing []string) bool {
+// service that the work needs is down for good, and nothing has happened since
+// it was asked what is missing. It is what the timeout would show.
+func (r *run) isStalled(ctx context.Context, patience *time.Duration, missing []string, last time.Duration) bool {
 	down := r.downForGood()
-	if len(down) == 0 || r.isStarved(ctx, patience) {
+	if len(down) == 0 || r.isStarved(ctx, patience) || r.progress.lastAt() != last {
 		return false
 	}
 	r.recorder.Add(history.Event{Kind: history.TimedOut, Text: strings.Join(append(down, missing...), "; ")})
