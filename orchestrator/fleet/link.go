@@ -147,6 +147,11 @@ type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }
 
+// refusals is how often in a row a first connection must be refused before it
+// is believed: to the client library a broker that dies in the middle of a
+// login looks like one that refuses the password.
+const refusals = 3
+
 // isRefused says that the broker knows the user or the virtual host not.
 func isRefused(err error) bool {
 	var reason *amqp.Error
@@ -156,12 +161,14 @@ func isRefused(err error) bool {
 // connected calls a session with a link, and again with a new one when the
 // link is lost, until the session ends without an error, or with a final one.
 func connected(ctx context.Context, url, name string, note func(string), session func(*link) error) error {
-	was, said, pause := false, "", firstPause
+	was, said, pause, refused := false, "", firstPause, 0
 	for {
 		began := time.Now()
 		l, err := dial(ctx, url, name)
 		kind := "down" // whatever it says of ports and closed sockets
-		refused := err != nil && !was && isRefused(err)
+		if refused++; was || !isRefused(err) {
+			refused = 0
+		}
 		if err == nil {
 			was = true
 			if err = session(l); err != nil {
@@ -177,7 +184,7 @@ func connected(ctx context.Context, url, name string, note func(string), session
 			return ctx.Err()
 		case errors.As(err, &never):
 			return never.error
-		case refused:
+		case refused == refusals:
 			return err
 		}
 		if time.Since(began) > dialTime { // it went well for a while

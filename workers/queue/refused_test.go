@@ -1,15 +1,14 @@
 package queue
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
-	"io"
 	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/killpoint/killpoint/workers/queue/queuetest"
 )
 
 // A broker that closes the connection when it was told the password may refuse
@@ -34,7 +33,7 @@ func TestAPasswordIsRefusedWhenItIsRefusedAgain(t *testing.T) {
 			defer listener.Close()
 			go func() {
 				for range test.refuses {
-					refuseLogin(listener)
+					queuetest.RefuseLogin(listener)
 				}
 				listener.Close()
 			}()
@@ -49,30 +48,4 @@ func TestAPasswordIsRefusedWhenItIsRefusedAgain(t *testing.T) {
 			}
 		})
 	}
-}
-
-// refuseLogin is the first half of AMQP's handshake, to the end of a
-// connection.start-ok.
-func refuseLogin(listener net.Listener) {
-	connection, err := listener.Accept()
-	if err != nil {
-		return
-	}
-	defer connection.Close()
-	reader := bufio.NewReader(connection)
-	if _, err := reader.Discard(len("AMQP\x00\x00\x09\x01")); err != nil {
-		return
-	}
-	method := []byte{0, 10, 0, 10, 0, 9, 0, 0, 0, 0} // connection.start of 0-9, without properties
-	method = append(method, "\x00\x00\x00\x05PLAIN\x00\x00\x00\x05en_US"...)
-	frame := append([]byte{1, 0, 0}, binary.BigEndian.AppendUint32(nil, uint32(len(method)))...)
-	frame = append(append(frame, method...), 0xCE)
-	if _, err := connection.Write(frame); err != nil {
-		return
-	}
-	var header [7]byte
-	if _, err := io.ReadFull(reader, header[:]); err != nil {
-		return
-	}
-	_, _ = reader.Discard(int(binary.BigEndian.Uint32(header[3:])) + 1)
 }
