@@ -15,7 +15,8 @@ import (
 
 // What a campaign finds depends on its seed alone: two with one seed choose the
 // same points and come to the same outcomes, and four shards that are merged
-// are the campaign in one piece. On the correct worker and on a broken one, on
+// are the campaign in one piece, and a program killed in place is a container
+// that is killed. On the correct worker and on a broken one, on
 // real containers.
 func TestCampaignsAreEqual(t *testing.T) {
 	if testing.Short() {
@@ -65,6 +66,10 @@ func TestCampaignsAreEqual(t *testing.T) {
 			}
 			if difference := cmp.Diff(first, outcomes(t, filepath.Join(folder, "merged"))); difference != "" {
 				t.Errorf("the merged shards differ (-whole +merged):\n%s", difference)
+			}
+			inPlace := outcomes(t, explore("in-place", -1, "--max", "8"))
+			if difference := cmp.Diff(inPlace, outcomes(t, explore("containers", -1, "--max", "8", "--kill", "container"))); difference != "" {
+				t.Errorf("real kills of containers differ (-in place +containers):\n%s", difference)
 			}
 		})
 	}

@@ -21,6 +21,8 @@ func (k *killedTarget) make(ctx context.Context, r *run, s *service) error {
 	r.group.networks, r.group.copies = k.bed.group.networks, k.bed.group.copies
 	r.group.volumes = k.bed.group.id
 	r.group.mu.Unlock()
+	// The environment tells it of the bed's place on the broker.
+	s.environment = k.bed.residents[s.spec.Name].made.environment
 	k.tenant.Store(s)
 	return s.create(ctx)
 }
