@@ -161,6 +161,41 @@ func TestMalformedMessagesAtWorker2(t *testing.T) {
 	}
 }
 
+// While the broker confirms what worker-2 forwarded of one group, the next one
+// is written; yet groups are acknowledged one after the other, and each once
+// all of it is confirmed.
+func TestGroupsOverlap(t *testing.T) {
+	const chunks = 100
+	p := newPipeline(t, shared, map[string]string{"NUM_CHUNKS": fmt.Sprint(chunks), "MAX_GROUP": "4"})
+	p.start("test-runner").exit(0) // all of them wait
+	worker2 := p.start("worker-2")
+	worker2.wait(chunks, "Completed processing chunk")
+	worker2.stop()
+	var begun, completed []string
+	overlaps := 0
+	for _, line := range worker2.all() {
+		if id, is := strings.CutPrefix(line, "Worker 2: Processing chunk "); is {
+			begun = append(begun, id)
+		} else if id, is := strings.CutPrefix(line, "Worker 2: Completed processing chunk "); is {
+			completed = append(completed, id)
+		} else {
+			continue
+		}
+		switch open := len(begun) - len(completed); {
+		case open > 8:
+			t.Fatalf("%d chunks are under way, want at most two groups of 4", open)
+		case open > 4:
+			overlaps++
+		}
+	}
+	if !slices.Equal(begun, completed) {
+		t.Errorf("completed in the order %q, want %q", completed, begun)
+	}
+	if overlaps == 0 {
+		t.Error("no group was begun before the one before it was acknowledged")
+	}
+}
+
 // A malformed message goes to where it can be looked at, just as it came.
 func TestParkedMessageIsWhole(t *testing.T) {
 	p := newPipeline(t, shared, nil)

@@ -25,18 +25,24 @@ func newDelivery(d amqp.Delivery) Delivery {
 	}
 }
 
-// Work handles a group of deliveries, oldest first. After it returns nil, the
-// group is acknowledged as a whole, and then acknowledged, if not nil, is
-// called. An error ends the session without acknowledging anything, so that
-// the broker delivers the group again.
-type Work func(group []Delivery) (acknowledged func(), err error)
+// Work handles a group of deliveries, oldest first. After it returns nil, and
+// when what is left has come about, the group is acknowledged as a whole. An
+// error ends the session without acknowledging anything, so that the broker
+// delivers the group again.
+type Work func(group []Delivery) (Left, error)
+
+// Left is what is left of a group when the work on it is done.
+type Left struct {
+	Arriving     []*Pending // messages that must have arrived before it is acknowledged
+	Acknowledged func()     // called when it was; nil for nothing
+}
 
 // Each hands out the deliveries of a queue, in groups of what is waiting, at
-// most maxGroup at a time: while one group is worked on, the next gathers. It
-// returns nil once ctx has ended and the group in hand is finished. ready is
-// called once deliveries can come.
+// most maxGroup at a time: while one group is worked on, the messages of the
+// one before arrive, and the next gathers. It returns nil once ctx has ended
+// and the group in hand is finished. ready is called once deliveries can come.
 func (s *Session) Each(ctx context.Context, from string, maxGroup int, ready func(), work Work) error {
-	prefetch := 2 * maxGroup
+	prefetch := 3 * maxGroup
 	if err := s.in.Qos(prefetch, 0, false); err != nil {
 		return s.fail("limit deliveries of %s: %v", from, err)
 	}
@@ -54,7 +60,14 @@ func (s *Session) Each(ctx context.Context, from string, maxGroup int, ready fun
 			waiting <- newDelivery(d)
 		}
 	}()
+	var last *handled // not acknowledged yet
 	for ctx.Err() == nil {
+		if len(waiting) == 0 {
+			if err := s.finish(last); err != nil {
+				return err
+			}
+			last = nil
+		}
 		select {
 		case <-ctx.Done():
 		case <-cancelled:
@@ -68,12 +81,17 @@ func (s *Session) Each(ctx context.Context, from string, maxGroup int, ready fun
 					return s.Err()
 				}
 			}
-			if err := s.handle(gather(first, waiting, maxGroup), work); err != nil {
+			next, err := s.handle(gather(first, waiting, maxGroup), work)
+			if err != nil {
 				return err
 			}
+			if err := s.finish(last); err != nil {
+				return err
+			}
+			last = next
 		}
 	}
-	return nil
+	return s.finish(last)
 }
 
 // Listen gives the messages of a queue until the session is lost. Each is
@@ -119,18 +137,36 @@ func gather(first Delivery, waiting <-chan Delivery, maxGroup int) []Delivery {
 	return group
 }
 
-// handle acknowledges a group up to its last delivery at once. Groups are
-// handled one after the other, so that everything before it is finished too.
-func (s *Session) handle(group []Delivery, work Work) error {
-	acknowledged, err := work(group)
+// handled is a group that was worked on.
+type handled struct {
+	left Left
+	last uint64 // tag of its last delivery
+}
+
+// handle has a group worked on.
+func (s *Session) handle(group []Delivery, work Work) (*handled, error) {
+	left, err := work(group)
 	if err != nil {
-		return fmt.Errorf("handle %d deliveries: %w", len(group), err)
+		return nil, fmt.Errorf("handle %d deliveries: %w", len(group), err)
 	}
-	if err := s.in.Ack(group[len(group)-1].tag, true); err != nil {
+	return &handled{left, group[len(group)-1].tag}, nil
+}
+
+// finish acknowledges a group up to its last delivery at once, when its
+// messages have arrived. Groups are finished one after the other, so that
+// everything before it is finished too.
+func (s *Session) finish(h *handled) error {
+	if h == nil {
+		return nil
+	}
+	if err := WaitAll(h.left.Arriving); err != nil {
+		return err
+	}
+	if err := s.in.Ack(h.last, true); err != nil {
 		return s.fail("acknowledge: %v", err)
 	}
-	if acknowledged != nil {
-		acknowledged()
+	if h.left.Acknowledged != nil {
+		h.left.Acknowledged()
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func Run(ctx context.Context, c Config, log func(string, ...any)) error {
 	queues := []string{c.From, c.To, queue.Rejected(c.From)}
 	err := queue.New(c.Broker).Run(ctx, queues, func(s *queue.Session) error {
 		ready := func() { log("Worker 1: Ready") }
-		return s.Each(ctx, c.From, c.MaxGroup, ready, func(group []queue.Delivery) (func(), error) {
+		return s.Each(ctx, c.From, c.MaxGroup, ready, func(group []queue.Delivery) (queue.Left, error) {
 			return forward(s, c, group, log)
 		})
 	})
@@ -41,26 +41,23 @@ func Run(ctx context.Context, c Config, log func(string, ...any)) error {
 	return err
 }
 
-func forward(s *queue.Session, c Config, group []queue.Delivery, log func(string, ...any)) (func(), error) {
+func forward(s *queue.Session, c Config, group []queue.Delivery, log func(string, ...any)) (left queue.Left, err error) {
 	chunks, sent, err := s.Sort(c.From, group, func(id, reason string) {
 		log("Worker 1: Rejected message %s: %s", id, reason)
 	})
 	if err != nil {
-		return nil, err
+		return left, err
 	}
 	for _, d := range chunks {
 		pending, err := s.Publish(c.To, d.Message)
 		if err != nil {
-			return nil, err
+			return left, err
 		}
 		sent = append(sent, pending)
 	}
-	if err := queue.WaitAll(sent); err != nil {
-		return nil, err
-	}
-	return func() {
+	return queue.Left{Arriving: sent, Acknowledged: func() {
 		for _, d := range chunks {
 			log("Worker 1: Forwarded chunk %s", d.ID)
 		}
-	}, nil
+	}}, nil
 }

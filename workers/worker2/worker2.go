@@ -82,7 +82,7 @@ func Run(ctx context.Context, c Config, log func(string, ...any)) (err error) {
 	queues := []string{c.From, c.To, queue.Rejected(c.From)}
 	err = queue.New(c.Broker).Run(ctx, queues, func(s *queue.Session) error {
 		ready := func() { w.log("Ready") }
-		return s.Each(ctx, c.From, c.MaxGroup, ready, func(group []queue.Delivery) (func(), error) {
+		return s.Each(ctx, c.From, c.MaxGroup, ready, func(group []queue.Delivery) (queue.Left, error) {
 			return w.handle(ctx, s, group)
 		})
 	})
@@ -95,32 +95,30 @@ type worker struct {
 	log    func(string, ...any)
 }
 
-// handle brings one group to where it may be acknowledged.
-func (w *worker) handle(ctx context.Context, s *queue.Session, group []queue.Delivery) (func(), error) {
+// handle brings one group to where it may be acknowledged once the broker has
+// taken the forwarded chunks over.
+func (w *worker) handle(ctx context.Context, s *queue.Session, group []queue.Delivery) (left queue.Left, err error) {
 	chunks, sent, err := s.Sort(w.config.From, group, func(id, reason string) {
 		w.log("Rejected message %s: %s", id, reason)
 	})
 	if err != nil {
-		return nil, err
+		return left, err
 	}
 	if err := w.write(ctx, chunks); err != nil {
-		return nil, err
+		return left, err
 	}
 	for _, d := range chunks {
 		pending, err := s.Publish(w.config.To, d.Message)
 		if err != nil {
-			return nil, err
+			return left, err
 		}
 		sent = append(sent, pending)
 	}
-	if err := queue.WaitAll(sent); err != nil {
-		return nil, err
-	}
-	return func() {
+	return queue.Left{Arriving: sent, Acknowledged: func() {
 		for _, d := range chunks {
 			w.log("Completed processing chunk %s", d.ID)
 		}
-	}, nil
+	}}, nil
 }
 
 // write commits the chunks as one group.

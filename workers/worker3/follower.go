@@ -41,6 +41,7 @@ type follower struct {
 	lines  *index
 	lost   []*block // had a place when the file was read before
 	buffer *[]byte  // that all followers of a verifier share
+	looked uint64   // the verifier's look that it was read in last
 }
 
 func newFollower(path string, buffer *[]byte) *follower {

@@ -66,7 +66,7 @@ func judgeLarge(t *testing.T, rows, chunkRows int, before bool) {
 				t.Fatal(err)
 			}
 		}
-		if there, err := v.Look(c); err != nil || !there {
+		if there, err := v.Look(c); err != nil || !there[0] {
 			t.Fatalf("chunk at row %d: there = %v, %v", first, there, err)
 		}
 	}

@@ -32,11 +32,13 @@ type Verifier struct {
 	log        func(string, ...any)
 
 	files      map[string]*follower
-	inOrder    []*follower // the same, so that reads come in one order
-	buffer     []byte      // for all files, which are read one after the other
-	found      set         // ids of all chunks that were found
-	remembered [][]*block  // of the latest of them, oldest first
-	rows       int         // that are remembered
+	clients    map[string][]*follower // the same, by client and partition
+	inOrder    []*follower            // the same, so that reads come in one order
+	looks      uint64
+	buffer     []byte     // for all files, which are read one after the other
+	found      set        // ids of all chunks that were found
+	remembered [][]*block // of the latest of them, oldest first
+	rows       int        // that are remembered
 	vanished   []vanishedBlock
 }
 
@@ -55,7 +57,7 @@ type Verdict struct{ ID, Problem string }
 func NewVerifier(dir string, partitions int, patience time.Duration, log func(string, ...any)) *Verifier {
 	return &Verifier{
 		dir: dir, partitions: partitions, patience: patience, log: log,
-		files: map[string]*follower{}, buffer: make([]byte, readBytes),
+		files: map[string]*follower{}, clients: map[string][]*follower{}, buffer: make([]byte, readBytes),
 	}
 }
 
@@ -73,33 +75,58 @@ func (v *Verifier) follower(name string) *follower {
 	return f
 }
 
+// file gives a client's file of a partition.
+func (v *Verifier) file(client string, partition int) *follower {
+	files := v.clients[client]
+	if files == nil {
+		files = make([]*follower, v.partitions)
+		v.clients[client] = files
+	}
+	if files[partition] == nil {
+		files[partition] = v.follower(v.path(client, partition))
+	}
+	return files[partition]
+}
+
 // split sorts a chunk's rows into the blocks that the files should hold.
 func (v *Verifier) split(c chunk.Chunk) []*block {
 	blocks := make([]*block, v.partitions)
 	for _, row := range c.Rows {
 		p := chunk.Partition(row.UserID, v.partitions)
 		if blocks[p] == nil {
-			blocks[p] = &block{id: c.ID, partition: p, file: v.follower(v.path(c.Client, p))}
+			blocks[p] = &block{id: c.ID, partition: p, file: v.file(c.Client, p)}
 		}
 		blocks[p].lines = append(blocks[p].lines, fingerprintOf(row.Line))
 	}
 	return slices.DeleteFunc(blocks, func(b *block) bool { return b == nil })
 }
 
-// Look reads what is new and says whether all rows of the chunk are there. If
-// so, they are the chunk's from then on. A chunk that was found before is no
-// news.
-func (v *Verifier) Look(c chunk.Chunk) (bool, error) {
-	if v.found.has(fingerprintOf([]byte(c.ID))) {
-		return true, nil
-	}
-	blocks := v.split(c)
-	for _, b := range blocks {
-		if err := v.follow(b.file); err != nil {
-			return false, err
+// Look reads what is new, once for all of the chunks, and says of each whether
+// all of its rows are there. If so, they are the chunk's from then on. A chunk
+// that was found before is no news.
+func (v *Verifier) Look(chunks ...chunk.Chunk) (there []bool, err error) {
+	there = make([]bool, len(chunks))
+	all := make([][]*block, len(chunks))
+	v.looks++
+	for i, c := range chunks {
+		if v.found.has(fingerprintOf([]byte(c.ID))) {
+			continue
+		}
+		all[i] = v.split(c)
+		for _, b := range all[i] {
+			if b.file.looked == v.looks {
+				continue
+			}
+			if err := v.follow(b.file); err != nil {
+				return there, err
+			}
+			b.file.looked = v.looks
 		}
 	}
-	return len(v.settle(blocks)) == 0, nil
+	for i, c := range chunks {
+		there[i] = v.found.has(fingerprintOf([]byte(c.ID))) || len(v.settle(all[i])) == 0
+	}
+	return there, nil
 }
 
 // settle gives a chunk's blocks their places. It returns those for which there
@@ -236,7 +263,7 @@ func (v *Verifier) explain(c chunk.Chunk, b *block) string {
 	}
 	text := fmt.Sprintf("partition %d: %d of %d rows are missing in %s: %s", b.partition, len(missing), len(b.lines), name, strings.Join(missing[:min(len(missing), 5)], " "))
 	for other := range v.partitions {
-		f := v.follower(v.path(c.Client, other))
+		f := v.file(c.Client, other)
 		if other == b.partition || v.follow(f) != nil {
 			continue
 		}

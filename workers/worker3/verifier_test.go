@@ -83,7 +83,7 @@ func (b *bench) look(want bool, id string, rows ...string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if there != want {
+	if there[0] != want {
 		b.Errorf("chunk %s: there = %v, want %v", id, there, want)
 	}
 }

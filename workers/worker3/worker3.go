@@ -53,7 +53,7 @@ func Run(ctx context.Context, c Config, log func(string, ...any)) error {
 	}
 	err := queue.New(c.Broker).Run(ctx, queues, func(s *queue.Session) error {
 		ready := func() { c.Broker.Log("Ready") }
-		return s.Each(ctx, c.From, c.MaxGroup, ready, func(group []queue.Delivery) (func(), error) {
+		return s.Each(ctx, c.From, c.MaxGroup, ready, func(group []queue.Delivery) (queue.Left, error) {
 			return w.handle(ctx, s, group)
 		})
 	})
@@ -71,6 +71,7 @@ func Run(ctx context.Context, c Config, log func(string, ...any)) error {
 type worker struct {
 	config Config
 	log    func(string, ...any)
+	chunks []chunk.Chunk // that are looked for
 
 	mu       sync.Mutex
 	verifier *Verifier
@@ -125,18 +126,24 @@ func (w *worker) say(v Verdict) {
 
 // handle gives a verdict on each chunk of the group. All of them have the same
 // time to show up, so that one that is missing does not hold up the others.
-func (w *worker) handle(ctx context.Context, s *queue.Session, group []queue.Delivery) (func(), error) {
+func (w *worker) handle(ctx context.Context, s *queue.Session, group []queue.Delivery) (left queue.Left, err error) {
 	chunks, sent, err := s.Sort(w.config.From, group, func(id, reason string) {
 		w.log("Worker 3: Rejected message %s: %s", id, reason)
 	})
 	if err != nil {
-		return nil, err
+		return left, err
 	}
 	deadline := time.Now().Add(w.config.Timeout)
-	for _, d := range chunks {
-		verdict, err := w.judge(ctx, d.Chunk, deadline)
-		if err != nil {
-			return nil, err
+	there, err := w.look(chunks)
+	if err != nil {
+		return left, err
+	}
+	for i, d := range chunks {
+		verdict := Verdict{ID: d.ID}
+		if !there[i] {
+			if verdict, err = w.judge(ctx, d, deadline); err != nil {
+				return left, err
+			}
 		}
 		w.say(verdict)
 	}
@@ -148,12 +155,12 @@ func (w *worker) handle(ctx context.Context, s *queue.Session, group []queue.Del
 		for _, d := range chunks {
 			pending, err := s.Publish(w.config.Done, queue.Message{ID: d.ID, Client: d.Client})
 			if err != nil {
-				return nil, err
+				return left, err
 			}
 			sent = append(sent, pending)
 		}
 	}
-	return nil, queue.WaitAll(sent)
+	return queue.Left{Arriving: sent}, nil
 }
 
 const (
@@ -162,17 +169,17 @@ const (
 )
 
 // judge looks for a chunk until it is found or the deadline has passed.
-func (w *worker) judge(ctx context.Context, c chunk.Chunk, deadline time.Time) (Verdict, error) {
+func (w *worker) judge(ctx context.Context, d queue.Decoded, deadline time.Time) (Verdict, error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		there, err := w.look(c)
-		if err != nil || there {
-			return Verdict{ID: c.ID}, err
+		there, err := w.look([]queue.Decoded{d})
+		if err != nil || there[0] {
+			return Verdict{ID: d.ID}, err
 		}
 		left := time.Until(deadline)
 		if left <= 0 {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			return w.verifier.GiveUp(c)
+			return w.verifier.GiveUp(d.Chunk)
 		}
 		select {
 		case <-ctx.Done():
@@ -182,8 +189,12 @@ func (w *worker) judge(ctx context.Context, c chunk.Chunk, deadline time.Time) (
 	}
 }
 
-func (w *worker) look(c chunk.Chunk) (bool, error) {
+func (w *worker) look(chunks []queue.Decoded) (there []bool, err error) {
+	w.chunks = w.chunks[:0]
+	for _, d := range chunks {
+		w.chunks = append(w.chunks, d.Chunk)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.verifier.Look(c)
+	return w.verifier.Look(w.chunks...)
 }
