@@ -40,7 +40,8 @@ type Left struct {
 // Each hands out the deliveries of a queue, in groups of what is waiting, at
 // most maxGroup at a time: while one group is worked on, the messages of the
 // one before arrive, and the next gathers. It returns nil once ctx has ended
-// and the group in hand is finished. ready is called once deliveries can come.
+// and the group in hand is finished. With groups of one, nothing overlaps, so
+// that a run repeats exactly. ready is called once deliveries can come.
 func (s *Session) Each(ctx context.Context, from string, maxGroup int, ready func(), work Work) error {
 	prefetch := 3 * maxGroup
 	if err := s.in.Qos(prefetch, 0, false); err != nil {
@@ -62,7 +63,7 @@ func (s *Session) Each(ctx context.Context, from string, maxGroup int, ready fun
 	}()
 	var last *handled // not acknowledged yet
 	for ctx.Err() == nil {
-		if len(waiting) == 0 {
+		if len(waiting) == 0 || maxGroup == 1 {
 			if err := s.finish(last); err != nil {
 				return err
 			}
