@@ -55,20 +55,20 @@ func idle() []proof.Change {
 		{
 			File: "workers/worker2/worker2.go",
 			Old: `	if err := w.write(ctx, chunks); err != nil {
-		return nil, err
+		return left, err
 	}
 `,
 			New: "",
 		},
 		{
 			File: "workers/worker3/worker3.go",
-			Old:  `verdict, err := w.judge(ctx, d.Chunk, deadline)`,
-			New:  `verdict, err := Verdict{ID: d.ID}, error(nil)`,
+			Old:  `there, err := w.look(chunks)`,
+			New:  `there, err := make([]bool, len(chunks)), error(nil)`,
 		},
 		{
 			File: "workers/worker3/worker3.go",
-			Old:  `	deadline := time.Now().Add(w.config.Timeout)` + "\n",
-			New:  "",
+			Old:  `if !there[i] {`,
+			New:  `if there[i] {`,
 		},
 	}
 }
