@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/killpoint/killpoint/orchestrator/broker"
 	"github.com/killpoint/killpoint/orchestrator/engine"
@@ -122,6 +124,14 @@ func (s *sharedBroker) boot(ctx context.Context, o *Orchestrator, sys *system.Sy
 	s.group = o.newGroup("broker-"+newRunID(), "", sys, history.NewRecorder(history.Meta{}, s.dir))
 	s.group.abort = abort
 	spec.DependsOn = nil
+	image, err := o.images.ensure(ctx, sys.Name, spec, recorder)
+	if err != nil {
+		return err
+	}
+	// Once it is up nobody asks for its health any more, and a check every
+	// second takes a part of the machine that runs can use.
+	check := healthcheck(spec, image)
+	spec.Healthcheck = &system.Healthcheck{Test: []string{"NONE"}}
 	s.main = newService(s.group, spec)
 	if err := s.group.create(ctx, []*service{s.main}); err != nil {
 		return err
@@ -133,7 +143,7 @@ func (s *sharedBroker) boot(ctx context.Context, o *Orchestrator, sys *system.Sy
 	if err := s.main.Start(ctx); err != nil {
 		return err
 	}
-	if err := s.main.awaitHealthy(ctx); err != nil {
+	if err := s.main.becomeHealthy(ctx, check); err != nil {
 		return err
 	}
 	s.broker = broker.Open(shell{s.main})
@@ -188,6 +198,49 @@ func (s *service) awaitHealthy(ctx context.Context) error {
 	}
 	return err
 }
+
+// becomeHealthy makes a health check of a service as the engine would, but only
+// until it passes; nil for none, with which the service only has to run.
+func (s *service) becomeHealthy(ctx context.Context, check *system.Healthcheck) error {
+	if check == nil {
+		return s.awaitHealthy(ctx)
+	}
+	command := check.Test[1:]
+	if check.Test[0] == "CMD-SHELL" {
+		command = append([]string{"/bin/sh", "-c"}, command...)
+	}
+	interval := cmp.Or(check.Interval, engineInterval)
+	patience := check.StartPeriod + time.Duration(cmp.Or(check.Retries, engineRetries))*interval
+	for began := time.Now(); ; {
+		asking, cancel := context.WithTimeout(ctx, cmp.Or(check.Timeout, engineInterval))
+		result, err := s.engine.Exec(asking, s.id, engine.ExecSpec{Command: command})
+		cancel()
+		state := s.now()
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !state.running:
+			return s.withTail(ctx, fmt.Errorf("%s exited with %d before it was healthy", s.spec.Name, state.exitCode))
+		case err == nil && result.Code == 0:
+			return nil
+		case time.Since(began) > patience:
+			return s.withTail(ctx, fmt.Errorf("%s is unhealthy", s.spec.Name))
+		}
+		select {
+		case <-time.After(min(interval, healthPause)):
+		case <-ctx.Done():
+		}
+	}
+}
+
+const (
+	// What an engine takes where a health check says nothing: its interval,
+	// which is its timeout too, and how many failures in a row are too many.
+	engineInterval = 30 * time.Second
+	engineRetries  = 3
+
+	healthPause = 500 * time.Millisecond
+)
 
 // mayShare says whether this run can use a broker that others use too: the
 // system allows it, and nothing in the scenario is about the broker itself.

@@ -258,9 +258,17 @@ func (r *run) exampleContainer() string {
 }
 
 func hasHealthcheck(spec system.Service, image engine.Image) bool {
+	return healthcheck(spec, image) != nil
+}
+
+// healthcheck is the health check that the engine would make; nil for none.
+func healthcheck(spec system.Service, image engine.Image) *system.Healthcheck {
 	check := spec.Healthcheck
 	if check == nil || len(check.Test) == 0 {
 		check = image.Healthcheck
 	}
-	return check != nil && len(check.Test) > 0 && check.Test[0] != "NONE"
+	if check == nil || len(check.Test) == 0 || check.Test[0] == "NONE" {
+		return nil
+	}
+	return check
 }
