@@ -15,9 +15,9 @@ import (
 
 // What a campaign finds depends on its seed alone: two with one seed choose the
 // same points and come to the same outcomes, and four shards that are merged
-// are the campaign in one piece, and a program killed in place is a container
-// that is killed. On the correct worker and on a broken one, on
-// real containers.
+// are the campaign in one piece, and a program that is killed in place comes to
+// what its container comes to. On the correct worker and on a broken one, on real
+// containers.
 func TestCampaignsAreEqual(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds images and explores")

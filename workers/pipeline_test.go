@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/killpoint/killpoint/workers/chunk"
+	"github.com/killpoint/killpoint/workers/queue"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -193,6 +194,42 @@ func TestGroupsOverlap(t *testing.T) {
 	}
 	if overlaps == 0 {
 		t.Error("no group was begun before the one before it was acknowledged")
+	}
+}
+
+// A group that cannot be worked on is delivered again; the one before, which
+// is done, is not.
+func TestFailedGroupLeavesTheOneBeforeAcknowledged(t *testing.T) {
+	p := newPipeline(t, shared, nil)
+	from, channel, done := p.env["QUEUE_1_2"], shared.channel(t), 0
+	trouble := errors.New("no space left")
+	err := queue.New(queue.Options{URL: shared.url(), Log: t.Logf}).Run(t.Context(), []string{from}, func(s *queue.Session) error {
+		for range 4 {
+			if err := channel.Publish("", from, false, false, amqp.Publishing{}); err != nil {
+				return err
+			}
+		}
+		return s.Each(t.Context(), from, 2, func() {}, func(group []queue.Delivery) (queue.Left, error) {
+			if done > 0 {
+				return queue.Left{}, trouble
+			}
+			done = len(group)
+			for { // until the others have come
+				if waiting, err := s.Waiting(from); waiting == 0 || err != nil {
+					return queue.Left{}, err
+				}
+			}
+		})
+	})
+	if !errors.Is(err, trouble) {
+		t.Fatalf("got %v, want %v", err, trouble)
+	}
+	left := 0
+	for end := time.Now().Add(10 * time.Second); left < 4-done && time.Now().Before(end); { // the broker takes them back in its own time
+		left += len(shared.drain(t, from))
+	}
+	if left != 4-done {
+		t.Errorf("%d messages are left of 4, of which %d were done", left, done)
 	}
 }
 

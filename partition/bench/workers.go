@@ -62,8 +62,8 @@ func idle() []proof.Change {
 		},
 		{
 			File: "workers/worker3/worker3.go",
-			Old:  `there, err := w.look(chunks)`,
-			New:  `there, err := make([]bool, len(chunks)), error(nil)`,
+			Old:  `there, err := w.look(wanted...)`,
+			New:  `there, err := make([]bool, len(wanted)), error(nil)`,
 		},
 		{
 			File: "workers/worker3/worker3.go",

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -27,8 +28,8 @@ func newDelivery(d amqp.Delivery) Delivery {
 
 // Work handles a group of deliveries, oldest first. After it returns nil, and
 // when what is left has come about, the group is acknowledged as a whole. An
-// error ends the session without acknowledging anything, so that the broker
-// delivers the group again.
+// error ends the session without acknowledging the group, so that the broker
+// delivers it again.
 type Work func(group []Delivery) (Left, error)
 
 // Left is what is left of a group when the work on it is done.
@@ -83,10 +84,8 @@ func (s *Session) Each(ctx context.Context, from string, maxGroup int, ready fun
 				}
 			}
 			next, err := s.handle(gather(first, waiting, maxGroup), work)
-			if err != nil {
-				return err
-			}
-			if err := s.finish(last); err != nil {
+			// What was done before is acknowledged also where this group failed.
+			if err := cmp.Or(err, s.finish(last)); err != nil {
 				return err
 			}
 			last = next

@@ -31,14 +31,13 @@ type Verifier struct {
 	patience   time.Duration // how long a file may stay shorter than it was
 	log        func(string, ...any)
 
-	files      map[string]*follower
-	clients    map[string][]*follower // the same, by client and partition
+	files      map[string][]*follower // by client, then partition; nil where none was looked at
 	inOrder    []*follower            // the same, so that reads come in one order
-	looks      uint64
-	buffer     []byte     // for all files, which are read one after the other
-	found      set        // ids of all chunks that were found
-	remembered [][]*block // of the latest of them, oldest first
-	rows       int        // that are remembered
+	looks      uint64                 // how many there were
+	buffer     []byte                 // for all files, which are read one after the other
+	found      set                    // ids of all chunks that were found
+	remembered [][]*block             // of the latest of them, oldest first
+	rows       int                    // that are remembered
 	vanished   []vanishedBlock
 }
 
@@ -57,7 +56,7 @@ type Verdict struct{ ID, Problem string }
 func NewVerifier(dir string, partitions int, patience time.Duration, log func(string, ...any)) *Verifier {
 	return &Verifier{
 		dir: dir, partitions: partitions, patience: patience, log: log,
-		files: map[string]*follower{}, clients: map[string][]*follower{}, buffer: make([]byte, readBytes),
+		files: map[string][]*follower{}, buffer: make([]byte, readBytes),
 	}
 }
 
@@ -65,25 +64,16 @@ func (v *Verifier) path(client string, partition int) string {
 	return filepath.Join(v.dir, fmt.Sprintf("%s-users-partition-%03d.csv", client, partition))
 }
 
-func (v *Verifier) follower(name string) *follower {
-	f := v.files[name]
-	if f == nil {
-		f = newFollower(name, &v.buffer)
-		v.files[name] = f
-		v.inOrder = append(v.inOrder, f)
-	}
-	return f
-}
-
 // file gives a client's file of a partition.
 func (v *Verifier) file(client string, partition int) *follower {
-	files := v.clients[client]
+	files := v.files[client]
 	if files == nil {
 		files = make([]*follower, v.partitions)
-		v.clients[client] = files
+		v.files[client] = files
 	}
 	if files[partition] == nil {
-		files[partition] = v.follower(v.path(client, partition))
+		files[partition] = newFollower(v.path(client, partition), &v.buffer)
+		v.inOrder = append(v.inOrder, files[partition])
 	}
 	return files[partition]
 }

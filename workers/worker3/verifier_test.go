@@ -357,7 +357,7 @@ func TestGivingUpReadsOnceMore(t *testing.T) {
 	b := newBench(t)
 	b.put(0, "3,Ann\n6,Cy\n")
 	b.look(true, "a", "3,Ann")
-	b.verifier.files[b.path(0)].lines.own(2) // as if a change had gone unnoticed
+	b.verifier.file("TEST", 0).lines.own(2) // as if a change had gone unnoticed
 	b.look(false, "b", "6,Cy")
 	b.giveUp(nil, "b", "6,Cy")
 }
@@ -373,7 +373,7 @@ func TestLinesLongerThanTheBuffer(t *testing.T) {
 // Each byte is read once, but for the last ones before the place to go on from.
 func TestBytesAreReadOnce(t *testing.T) {
 	b := newBench(t)
-	f := b.verifier.follower(b.path(0))
+	f := b.verifier.file("TEST", 0)
 	total := 0
 	for i := range 3 * segmentLines {
 		row := fmt.Sprintf("%d,Name", 3*i)

@@ -71,7 +71,6 @@ func Run(ctx context.Context, c Config, log func(string, ...any)) error {
 type worker struct {
 	config Config
 	log    func(string, ...any)
-	chunks []chunk.Chunk // that are looked for
 
 	mu       sync.Mutex
 	verifier *Verifier
@@ -134,14 +133,18 @@ func (w *worker) handle(ctx context.Context, s *queue.Session, group []queue.Del
 		return left, err
 	}
 	deadline := time.Now().Add(w.config.Timeout)
-	there, err := w.look(chunks)
+	wanted := make([]chunk.Chunk, len(chunks))
+	for i, d := range chunks {
+		wanted[i] = d.Chunk
+	}
+	there, err := w.look(wanted...)
 	if err != nil {
 		return left, err
 	}
 	for i, d := range chunks {
 		verdict := Verdict{ID: d.ID}
 		if !there[i] {
-			if verdict, err = w.judge(ctx, d, deadline); err != nil {
+			if verdict, err = w.judge(ctx, d.Chunk, deadline); err != nil {
 				return left, err
 			}
 		}
@@ -169,17 +172,17 @@ const (
 )
 
 // judge looks for a chunk until it is found or the deadline has passed.
-func (w *worker) judge(ctx context.Context, d queue.Decoded, deadline time.Time) (Verdict, error) {
+func (w *worker) judge(ctx context.Context, c chunk.Chunk, deadline time.Time) (Verdict, error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		there, err := w.look([]queue.Decoded{d})
+		there, err := w.look(c)
 		if err != nil || there[0] {
-			return Verdict{ID: d.ID}, err
+			return Verdict{ID: c.ID}, err
 		}
 		left := time.Until(deadline)
 		if left <= 0 {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			return w.verifier.GiveUp(d.Chunk)
+			return w.verifier.GiveUp(c)
 		}
 		select {
 		case <-ctx.Done():
@@ -189,12 +192,8 @@ func (w *worker) judge(ctx context.Context, d queue.Decoded, deadline time.Time)
 	}
 }
 
-func (w *worker) look(chunks []queue.Decoded) (there []bool, err error) {
-	w.chunks = w.chunks[:0]
-	for _, d := range chunks {
-		w.chunks = append(w.chunks, d.Chunk)
-	}
+func (w *worker) look(chunks ...chunk.Chunk) (there []bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.verifier.Look(w.chunks...)
+	return w.verifier.Look(chunks...)
 }
