@@ -154,6 +154,7 @@ func (c *partitionCheck) explain() error {
 	for i := range c.parts {
 		for at := c.parts[i].first; at < c.parts[i].end; at++ {
 			c.explainLine(k, &c.parts[i], at)
+			c.expectBeside(&c.parts[i], at)
 		}
 	}
 	for block := range c.blockCount() {
@@ -257,8 +258,7 @@ func (c *partitionCheck) explainLine(k *candidates, part *partFile, at int) {
 	named := namedLine{file: part.number, index: line.index, row: noRow}
 	row := k.first[k.key(line.key)]
 	if row == none {
-		previous, next := c.neighbours(part, at)
-		c.fragments.add(&fragment{namedLine: named, previous: previous, next: next})
+		c.fragments.add(&fragment{namedLine: named})
 		return
 	}
 	if c.expect == atLeastOnce {
@@ -276,22 +276,22 @@ func (c *partitionCheck) explainLine(k *candidates, part *partFile, at int) {
 	c.report.duplicated.note(named)
 }
 
-// neighbours gives the rows that the lines before and after lead one to expect
-// in a line's place: the next and the previous ones of their blocks.
-func (c *partitionCheck) neighbours(part *partFile, at int) (previous, next rowID) {
-	previous, next = noRow, noRow
-	index := c.left.at(at).index
-	if at > part.first && c.left.claimed.has(at-1) && c.left.at(at-1).index+1 == index {
-		if row := c.left.at(at - 1).row; c.adjacent(row, row+1) {
-			previous = rowID{c.partition, row + 1}
-		}
+// expectBeside notes, where the line before or after one that accounts for a
+// row accounts for none itself, which row of the same block belongs there.
+// That line may be explained with another partition: a row that is cut in its
+// number may seem to belong elsewhere.
+func (c *partitionCheck) expectBeside(part *partFile, at int) {
+	if !c.left.claimed.has(at) {
+		return
 	}
-	if at+1 < part.end && c.left.claimed.has(at+1) && c.left.at(at+1).index == index+1 {
-		if row := c.left.at(at + 1).row; row > 0 && c.adjacent(row-1, row) {
-			next = rowID{c.partition, row - 1}
-		}
+	index, row := c.left.at(at).index, c.left.at(at).row
+	open := func(index uint32) bool { return part.loose.has(int(index)) && !part.claimed.has(int(index)) }
+	if open(index+1) && c.adjacent(row, row+1) {
+		c.fragments.expect(part.number, index+1, rowID{c.partition, row + 1})
 	}
-	return previous, next
+	if index > 0 && row > 0 && open(index-1) && c.adjacent(row-1, row) {
+		c.fragments.expect(part.number, index-1, rowID{c.partition, row - 1})
+	}
 }
 
 // absence is a stretch of a block's rows that no line accounts for.

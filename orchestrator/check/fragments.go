@@ -23,13 +23,27 @@ type fragments struct {
 	beyond  []namedLine // the first of the lines that were too many to be compared
 	more    int         // how many those are
 	claimed map[rowID]bool
+
+	// expected are the rows that the lines beside a line lead one to expect in
+	// its place.
+	expected map[linePlace][]rowID
 }
+
+// linePlace is where a line stands.
+type linePlace struct {
+	file  int
+	index uint32
+}
+
+// maxExpected bounds the lines of which it is remembered what one expects
+// there. Rows that stand in a wrong file are among them, so they are more than
+// the lines that are compared.
+const maxExpected = 1 << 16
 
 type fragment struct {
 	namedLine
 	text     []byte
-	previous rowID // the row after that of the line before
-	next     rowID // the row before that of the line after
+	expected []rowID
 
 	whole  match // the row of which the line is the beginning
 	end    match // the row of which the line is the end
@@ -79,6 +93,14 @@ func (f *fragments) add(line *fragment) {
 	f.lines = append(f.lines, line)
 }
 
+// expect notes that a line stands where a row would be expected.
+func (f *fragments) expect(file int, index uint32, row rowID) {
+	place := linePlace{file, index}
+	if known := f.expected[place]; known != nil || len(f.expected) < maxExpected {
+		f.expected[place] = append(known, row)
+	}
+}
+
 // resolve compares the lines with the rows that were sent and reports each.
 func (f *fragments) resolve() error {
 	if len(f.lines) == 0 {
@@ -88,6 +110,9 @@ func (f *fragments) resolve() error {
 	slices.SortFunc(f.lines, func(a, b *fragment) int {
 		return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.index, b.index))
 	})
+	for _, line := range f.lines {
+		line.expected = f.expected[linePlace{line.file, line.index}]
+	}
 	for _, step := range []func() error{f.readTexts, f.compare, f.compareRests} {
 		if err := step(); err != nil {
 			return err
@@ -269,7 +294,7 @@ func (f *fragments) offer(kept *match, fragment *fragment, m match) {
 		m.rank = 2 * expectedRank
 	case m.same:
 		m.rank = 2
-	case m.missing && (m.near || m.id == fragment.previous || m.id == fragment.next):
+	case m.missing && (m.near || slices.Contains(fragment.expected, m.id)):
 		m.rank = expectedRank
 	}
 	if m.missing {

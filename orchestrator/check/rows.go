@@ -114,7 +114,7 @@ func newOracle(seen *evidence, sent *ledger, expect promise) (o *oracle, reason 
 		foreign: make([]stream, place.count), strangers: spool{limit: seen.limits.held},
 		absences: map[int][]absence{}, report: report{tornLast: map[int]bool{}},
 	}
-	o.fragments.oracle = o
+	o.fragments.oracle, o.fragments.expected = o, map[linePlace][]rowID{}
 	o.table.left.limit = seen.limits.explained
 	service := o.facts.Output.Service
 	for _, event := range seen.history.Events {
