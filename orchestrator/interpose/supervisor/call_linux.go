@@ -28,6 +28,8 @@ const (
 	kindSocket
 	// kindCoverage is what cannot be followed and is therefore reported.
 	kindCoverage
+	// kindExec gives a process another memory.
+	kindExec
 )
 
 const kindSockets = kindPublish | kindAck | kindSocket
@@ -106,6 +108,9 @@ var commonCalls = []call{
 	{nr: unix.SYS_SENDMSG, name: "sendmsg", kinds: kindSockets, decode: decodeSendmsg},
 	{nr: unix.SYS_RECVFROM, name: "recvfrom", kinds: kindSocket, decode: decodeTransmit},
 	{nr: unix.SYS_RECVMSG, name: "recvmsg", kinds: kindSocket, decode: decodeRecvmsg},
+
+	{nr: unix.SYS_EXECVE, name: "execve", kinds: kindExec, decode: decodeExec},
+	{nr: unix.SYS_EXECVEAT, name: "execveat", kinds: kindExec, decode: decodeExec},
 
 	{nr: unix.SYS_MMAP, name: "mmap", kinds: kindCoverage, sharedMapping: true, decode: decodeMmap},
 	{nr: unix.SYS_IO_URING_SETUP, name: "io_uring_setup", kinds: kindCoverage, decode: decodeRing},

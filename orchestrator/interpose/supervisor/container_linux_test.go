@@ -4,15 +4,19 @@ import (
 	"archive/tar"
 	"bytes"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/killpoint/killpoint/orchestrator/interpose"
 )
@@ -305,4 +309,48 @@ func TestFramesInAnUnprivilegedContainer(t *testing.T) {
 	if got := broker.log(); len(got) != 5 || got[4] != "publish message 3" {
 		t.Errorf("the broker has seen %q", got)
 	}
+}
+
+// TestMemoryIsThatOfTheProgramThatWrites runs a child that writes out of the memory that it shares with its parent, and then out of that of the program that it becomes, where process_vm_readv is forbidden and the memory of each thread is kept open.
+func TestMemoryIsThatOfTheProgramThatWrites(t *testing.T) {
+	needDocker(t)
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the target's vfork is written for amd64")
+	}
+	profile := filepath.Join(t.TempDir(), "profile.json")
+	rule := `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["process_vm_readv"],"action":"SCMP_ACT_ERRNO"}]}`
+	if err := os.WriteFile(profile, []byte(rule), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const file, before, after = "/data/file", "out of the parent's memory", "out of its own"
+	plan := newPlan()
+	plan.Record = &interpose.Record{Paths: []string{file}, Operations: []interpose.Operation{interpose.Write}, Sums: true}
+	c := createContainer(t, plan, []string{"--security-opt", "seccomp=" + profile}, "/target", "vfork", file, before, after)
+	c.start(plan)
+	if event := c.await(interpose.Exited); event.Code != 0 {
+		t.Fatalf("exit code %d", event.Code)
+	}
+	var got []string
+	threads := make(map[int]bool)
+	for _, event := range c.seen {
+		switch event.Kind {
+		case interpose.Hello:
+			if event.Features.ProcessRead {
+				t.Fatal("the memory can be read by another way")
+			}
+		case interpose.Op:
+			got = append(got, event.Sum)
+			threads[event.Thread] = true
+		}
+	}
+	if difference := cmp.Diff([]string{sumOf(before), sumOf(after)}, got); difference != "" {
+		t.Error(difference)
+	}
+	if len(threads) != 1 {
+		t.Errorf("want one thread that writes before and after its exec, got %v", threads)
+	}
+}
+
+func sumOf(text string) string {
+	return strconv.FormatUint(uint64(crc32.Checksum([]byte(text), crc32.MakeTable(crc32.Castagnoli))), 16)
 }

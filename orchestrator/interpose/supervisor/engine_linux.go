@@ -62,7 +62,7 @@ type waiter struct {
 }
 
 // wantedKinds is everything that has to be trapped for the plan.
-func wantedKinds(plan interpose.Plan) kind {
+func wantedKinds(plan interpose.Plan, features interpose.Features) kind {
 	wanted := newSequence(plan.Points, plan.Incarnation).kinds()
 	if plan.Record != nil {
 		wanted |= kindsOf(plan.Record.Operations)
@@ -79,7 +79,15 @@ func wantedKinds(plan interpose.Plan) kind {
 	if wanted&^kindSockets != 0 {
 		wanted |= kindCoverage
 	}
+	if !features.ProcessRead && readsWrites(plan) {
+		wanted |= kindExec
+	}
 	return wanted
+}
+
+// readsWrites says whether the bytes of each write are read: then it pays to keep the program's memory open.
+func readsWrites(plan interpose.Plan) bool {
+	return plan.PowerLoss != nil || plan.Record != nil && plan.Record.Sums
 }
 
 func kindsOf(operations []interpose.Operation) kind {
@@ -91,7 +99,7 @@ func kindsOf(operations []interpose.Operation) kind {
 }
 
 func newEngine(plan interpose.Plan, listener int, events *eventLog, features interpose.Features) *engine {
-	wanted := wantedKinds(plan)
+	wanted := wantedKinds(plan, features)
 	_, table := selectCalls(wanted)
 	e := &engine{
 		plan: plan, listener: listener, table: table, events: events, features: features,
@@ -101,6 +109,9 @@ func newEngine(plan interpose.Plan, listener int, events *eventLog, features int
 	}
 	e.thawed = sync.NewCond(&e.mu)
 	e.memory.throughProc = !features.ProcessRead
+	if wanted&kindExec != 0 {
+		e.memory.threads = e.threads
+	}
 	if plan.Record != nil {
 		e.recorded = kindsOf(plan.Record.Operations)
 	}
@@ -193,6 +204,10 @@ func (e *engine) handle(n *notification) {
 		proceed(e.listener, n.id)
 		return
 	}
+	if e.onlyCounts() {
+		e.countCall(n, t)
+		return
+	}
 	// What was read belongs to this call only if its thread still waits in it.
 	if !stillWaiting(e.listener, &n.id) {
 		return
@@ -211,9 +226,38 @@ func (e *engine) threadOf(n *notification) *thread {
 			}
 			return nil
 		}
+	} else {
+		t.seen = false
 	}
 	e.threads.become(t)
 	return t
+}
+
+// onlyCounts says that the plan asks for nothing but points at files.
+func (e *engine) onlyCounts() bool {
+	return e.recorded == 0 && e.power == nil && e.frames == nil && e.places.original == nil
+}
+
+// countCall is decide where calls are only counted. Whether the thread still waits is told by the answer then, at no cost: a call that its thread has not lived to make is not counted.
+func (e *engine) countCall(n *notification, t *thread) {
+	var reached *armed
+	var at *operation
+	for i := range e.operationCount {
+		op := &e.operations[i]
+		if point := e.sequence.count(op.kind, op.matching()); point != nil && reached == nil {
+			reached, at = point, op
+		}
+	}
+	waited := true
+	if reached == nil {
+		waited = proceed(e.listener, n.id) != unix.ENOENT
+	} else if waited = stillWaiting(e.listener, &n.id); waited {
+		reached.fired++
+		e.act(n, t, at, reached)
+	}
+	for i := 0; i < e.operationCount && !waited; i++ {
+		e.sequence.takeBack(e.operations[i].kind, e.operations[i].matching())
+	}
 }
 
 // decide counts what the call does, and acts on the point that it reaches, if it does.
@@ -236,11 +280,7 @@ func (e *engine) decide(n *notification, t *thread) {
 			continue
 		}
 		e.record(t, op)
-		matching := op.place.points
-		if op.other != nil {
-			matching |= op.other.points
-		}
-		if point := e.sequence.count(op.kind, matching); point != nil && reached == nil {
+		if point := e.sequence.count(op.kind, op.matching()); point != nil && reached == nil {
 			reached, at = point, op
 		}
 	}

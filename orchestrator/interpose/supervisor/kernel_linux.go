@@ -2,6 +2,9 @@ package supervisor
 
 import (
 	"fmt"
+	"os"
+	"strings"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -32,17 +35,13 @@ const (
 	ioctlSetFlags = 0x40082104 // SECCOMP_IOCTL_NOTIF_SET_FLAGS
 )
 
-// busyWait is how long the next notification is waited for before the wait counts as a long one.
-const busyWait = 5 * time.Millisecond
-
 // receive blocks until a thread makes a trapped call.
 //
-// A blocking call that Go's scheduler knows of costs tens of microseconds when the scheduler has turned to something else meanwhile, on two processors and with a program that waits for its disk between the calls. So the scheduler is not told of the wait, as long as it is short: a poll is interrupted by the signal with which the scheduler stops the world, and then the world can stop. Only a long wait is announced.
+// A blocking call that Go's scheduler knows of costs tens of microseconds when the scheduler has turned to something else meanwhile, on two processors and with a program that waits for its disk between the calls. So the scheduler is not told of the wait, until the signal with which it stops whoever runs for too long, or the world, has interrupted it: only the wait that follows is announced. A time limit would do the same, but a timer that is set for each call is what a processor that goes to sleep has to program, and a virtual machine does that slowly.
 func receive(listener int, n *notification) unix.Errno {
 	ready := unix.PollFd{Fd: int32(listener), Events: unix.POLLIN}
-	limit := unix.NsecToTimespec(int64(busyWait))
-	count, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&ready)), 1, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
-	if errno == 0 && count == 0 {
+	count, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&ready)), 1, uintptr(unsafe.Pointer(unannounced())), 0, 0, 0)
+	if errno == unix.EINTR || errno == 0 && count == 0 {
 		_, _, errno = unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&ready)), 1, 0, 0, 0, 0)
 	}
 	if errno != 0 {
@@ -55,6 +54,15 @@ func receive(listener int, n *notification) unix.Errno {
 	_, _, errno = unix.RawSyscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(n)))
 	return errno
 }
+
+// unannounced limits the wait that the scheduler is not told of: not at all, unless the environment, which is the program's too, keeps the scheduler from sending its signal.
+var unannounced = sync.OnceValue(func() *unix.Timespec {
+	if !strings.Contains(os.Getenv("GODEBUG"), "asyncpreemptoff=1") {
+		return nil
+	}
+	limit := unix.NsecToTimespec((5 * time.Millisecond).Nanoseconds())
+	return &limit
+})
 
 // respond answers a notification. ENOENT means that the thread died meanwhile, which is no error.
 func respond(listener int, r *response) unix.Errno {

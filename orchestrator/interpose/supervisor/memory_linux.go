@@ -15,8 +15,10 @@ const pageSize = 4096
 
 // memory reads and writes the memory of the program's threads.
 type memory struct {
-	// throughProc says that process_vm_readv is forbidden here, and /proc/TID/mem is read instead.
+	// throughProc says that process_vm_readv is forbidden here, as by the default profile of Docker before 22, and /proc/TID/mem is read instead.
 	throughProc bool
+	// threads keep each thread's /proc/TID/mem open, where they are there. It stays that of the memory that the thread had when it was opened, so every exec has to be trapped, and makes them forget it.
+	threads *threads
 }
 
 // read fills buffer from the thread's memory at address; fewer bytes are an error.
@@ -44,16 +46,49 @@ func (m *memory) readSome(t *thread, address uint64, buffer []byte) (int, error)
 			return 0, fmt.Errorf("read memory of thread %d at %#x: %w", t.tid, address, errno)
 		}
 	}
-	file, err := os.Open(t.procPath("mem"))
-	if err != nil {
-		return 0, accessDenied(t, err)
-	}
-	defer file.Close()
-	n, err := file.ReadAt(buffer, int64(address))
-	if n > 0 {
+	n, errno := m.readFile(t, address, buffer)
+	if errno == 0 && n > 0 {
 		return n, nil
 	}
-	return 0, fmt.Errorf("read memory of thread %d at %#x: %w", t.tid, address, err)
+	if errno == 0 {
+		errno = unix.EIO // the memory is gone
+	}
+	return 0, accessDenied(t, fmt.Errorf("read memory of thread %d at %#x: %w", t.tid, address, errno))
+}
+
+// readFile reads from /proc/TID/mem.
+func (m *memory) readFile(t *thread, address uint64, buffer []byte) (int, unix.Errno) {
+	keeps := m.threads != nil && t.directory > 0
+	if keeps && !t.seen && t.gone() {
+		// The number has passed to another thread.
+		if err := m.threads.open(t); err != nil {
+			return 0, unix.ESRCH
+		}
+	}
+	if file, open := t.kept[keptMemory]; keeps && open {
+		if n, errno := readAt(file, address, buffer); errno == 0 && n > 0 {
+			return n, 0
+		}
+		m.threads.drop(t, keptMemory)
+	}
+	file, err := unix.Open(t.procPath("mem"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		errno, _ := err.(unix.Errno)
+		return 0, errno
+	}
+	n, errno := readAt(file, address, buffer)
+	if keeps && n > 0 {
+		m.threads.keep(t, keptMemory, file)
+	} else {
+		unix.Close(file)
+	}
+	return n, errno
+}
+
+// readAt reads without telling the scheduler, which takes longer.
+func readAt(file int, offset uint64, buffer []byte) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(file), uintptr(unsafe.Pointer(&buffer[0])), uintptr(len(buffer)), uintptr(offset), 0, 0)
+	return int(n), errno
 }
 
 // write puts data into the thread's memory.

@@ -134,7 +134,8 @@ func (s *supervisor) leaveTerminal() {
 
 // start starts the program with a plan.
 func (s *supervisor) start(plan interpose.Plan) error {
-	if wantedKinds(plan)&kindSocket != 0 && !s.features.DescriptorCopy {
+	wanted := wantedKinds(plan, s.features)
+	if wanted&kindSocket != 0 && !s.features.DescriptorCopy {
 		return errors.New("watch AMQP frames: pidfd_getfd is not allowed: give the container the capability SYS_PTRACE (cap_add: [SYS_PTRACE])")
 	}
 	channel, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
@@ -155,7 +156,7 @@ func (s *supervisor) start(plan interpose.Plan) error {
 	if s.output != nil {
 		s.output.follow(plan.Incarnation, s.events)
 	}
-	trapped, _ := selectCalls(wantedKinds(plan))
+	trapped, _ := selectCalls(wanted)
 	if err := sendFilter(channel[0], buildFilter(trapped)); err != nil {
 		return err
 	}
@@ -179,6 +180,9 @@ func (s *supervisor) start(plan interpose.Plan) error {
 	if _, err := unix.Write(channel[0], []byte{1}); err != nil {
 		return fmt.Errorf("start program: %w", err)
 	}
+	if wanted&kindExec != 0 {
+		admitExec(listener)
+	}
 	if err := awaitExec(channel[0]); err != nil {
 		close(s.engine.done) // it has nothing to serve
 		return err
@@ -187,6 +191,21 @@ func (s *supervisor) start(plan interpose.Plan) error {
 	s.events.add(interpose.Event{Kind: interpose.Started, Incarnation: plan.Incarnation, PID: child})
 	go s.engine.serve()
 	return nil
+}
+
+// admitExec lets the child become the program, or fail to.
+func admitExec(listener int) {
+	n := new(notification)
+	for {
+		switch receive(listener, n) {
+		case 0:
+			proceed(listener, n.id)
+			return
+		case unix.EINTR:
+		default:
+			return // it has ended
+		}
+	}
 }
 
 // fork starts the child that becomes the program. It is the leader of its own session, as the first process of a container is.

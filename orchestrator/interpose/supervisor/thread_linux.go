@@ -24,8 +24,10 @@ type thread struct {
 	gid     int
 	// directory is /proc/TID and descriptors is /proc/TID/fd, opened; 0 before open.
 	directory, descriptors int
-	// infos are the files of /proc/TID/fdinfo that are kept open, by the number of the descriptor.
-	infos map[int32]int
+	// seen says that the call that is handled has been found to be this very thread's.
+	seen bool
+	// kept are files of the thread's directory that are kept open: /proc/TID/fdinfo/N by the number of the descriptor, and /proc/TID/mem.
+	kept map[int32]int
 }
 
 // procPath is a path below the thread's directory in /proc, by way of the open descriptor where there is one.
@@ -36,8 +38,11 @@ func (t *thread) procPath(rest string) string {
 	return "/proc/self/fd/" + strconv.Itoa(t.directory) + "/" + rest
 }
 
-// maxInfos bounds the files of /proc/TID/fdinfo that are kept open, of all threads together. It leaves most of the descriptors that the container may have to whoever needs one.
-var maxInfos = sync.OnceValue(func() int {
+// keptMemory is where thread.kept has the thread's memory.
+const keptMemory = -1
+
+// maxKept bounds the files that are kept open, of all threads together. It leaves most of the descriptors that the container may have to whoever needs one.
+var maxKept = sync.OnceValue(func() int {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
 		return 0
@@ -48,7 +53,7 @@ var maxInfos = sync.OnceValue(func() int {
 // threads is the cache of threads, and the identity that the calling thread of the interposer has taken on to look at them.
 type threads struct {
 	known map[uint32]*thread
-	infos int // kept open, of all threads
+	kept  int // files, of all threads
 	// uid and gid with which the calling thread accesses files.
 	uid, gid       int
 	ownUID, ownGID int
@@ -88,6 +93,7 @@ func (ts *threads) open(t *thread) error {
 	if t.descriptors, err = unix.Openat(t.directory, "fd", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("open descriptors of thread %d: %w", t.tid, err)
 	}
+	t.seen = true
 	return nil
 }
 
@@ -95,7 +101,7 @@ func (ts *threads) open(t *thread) error {
 func (t *thread) gone() bool { return unix.Faccessat(t.directory, "stat", unix.F_OK, 0) != nil }
 
 func (ts *threads) close(t *thread) {
-	ts.closeInfos(t)
+	ts.closeKept(t)
 	for _, descriptor := range []*int{&t.directory, &t.descriptors} {
 		if *descriptor > 0 {
 			unix.Close(*descriptor)
@@ -182,6 +188,7 @@ func (t *thread) link(descriptor int32, buffer []byte) ([]byte, unix.Errno) {
 	if errno != 0 {
 		return nil, errno
 	}
+	t.seen = true // the directory is that of this thread alone
 	return buffer[:n], 0
 }
 
@@ -228,50 +235,62 @@ func (ts *threads) position(t *thread, descriptor int32) (position int64, flags 
 
 // readInfo reads /proc/TID/fdinfo/N. The file is kept open, because opening it costs several times what reading does. That is no cache of what it says: with each read the kernel looks up anew what the thread's descriptor N is, and fails where it is closed or the thread has ended.
 func (ts *threads) readInfo(t *thread, descriptor int32, buffer []byte) (int, error) {
-	if file, open := t.infos[descriptor]; open {
-		if n, errno := readStart(file, buffer); errno == 0 {
+	if file, open := t.kept[descriptor]; open {
+		if n, errno := readAt(file, 0, buffer); errno == 0 {
 			return n, nil
 		}
-		unix.Close(file)
-		delete(t.infos, descriptor)
-		ts.infos--
+		ts.drop(t, descriptor)
 	}
 	file, err := unix.Openat(t.directory, "fdinfo/"+strconv.Itoa(int(descriptor)), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
 	}
-	n, errno := readStart(file, buffer)
-	if errno != 0 || maxInfos() == 0 {
+	n, errno := readAt(file, 0, buffer)
+	if errno != 0 {
 		unix.Close(file)
-		if errno != 0 {
-			return 0, errno
-		}
-		return n, nil
+		return 0, errno
 	}
-	if ts.infos >= maxInfos() {
-		for _, other := range ts.known {
-			ts.closeInfos(other)
-		}
-	}
-	if t.infos == nil {
-		t.infos = make(map[int32]int)
-	}
-	t.infos[descriptor] = file
-	ts.infos++
+	ts.keep(t, descriptor, file)
 	return n, nil
 }
 
-// readStart reads a file of /proc from its start, without telling the scheduler, which takes longer.
-func readStart(file int, buffer []byte) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(file), uintptr(unsafe.Pointer(&buffer[0])), uintptr(len(buffer)), 0, 0, 0)
-	return int(n), errno
+// keep keeps a file of the thread's directory open, if there is room for it.
+func (ts *threads) keep(t *thread, key int32, file int) {
+	if maxKept() == 0 {
+		unix.Close(file)
+		return
+	}
+	if ts.kept >= maxKept() {
+		for _, other := range ts.known {
+			ts.closeKept(other)
+		}
+	}
+	if t.kept == nil {
+		t.kept = make(map[int32]int)
+	}
+	t.kept[key] = file
+	ts.kept++
 }
 
-func (ts *threads) closeInfos(t *thread) {
-	for descriptor, file := range t.infos {
+// drop closes a file that was kept open, if it was.
+func (ts *threads) drop(t *thread, key int32) {
+	if file, open := t.kept[key]; open {
 		unix.Close(file)
-		delete(t.infos, descriptor)
-		ts.infos--
+		delete(t.kept, key)
+		ts.kept--
+	}
+}
+
+func (ts *threads) closeKept(t *thread) {
+	for key := range t.kept {
+		ts.drop(t, key)
+	}
+}
+
+// forgetMemory closes the memory of every thread that was kept open.
+func (ts *threads) forgetMemory() {
+	for _, t := range ts.known {
+		ts.drop(t, keptMemory)
 	}
 }
 
