@@ -50,9 +50,9 @@ func (j *journal) room(size int) bool {
 
 // append writes a group record and, for Power, makes it durable: this is the
 // moment at which the group is committed. A failed write leaves the tail where
-// it was, so that the next record overwrites what came of it. beside is done
-// while the record becomes durable; nil for nothing.
-func (j *journal) append(m *Manager, buffer []byte, beside func()) error {
+// it was, so that the next record overwrites what came of it. beside begins
+// what is done while the record becomes durable; nil for nothing.
+func (j *journal) append(m *Manager, buffer []byte, beside func() (wait func())) error {
 	checksum := sealRecord(buffer, groupRecord, j.generation, j.sequence+1, j.previous)
 	s := &j.slots[j.current]
 	if err := writeFull(s.file, buffer, j.tail); err != nil {
@@ -60,7 +60,7 @@ func (j *journal) append(m *Manager, buffer []byte, beside func()) error {
 			j.path(j.current), j.tail, err)
 	}
 	if beside != nil {
-		defer m.launch(beside)()
+		defer beside()()
 	}
 	if j.durability == Power {
 		if err := s.file.SyncData(); err != nil {
@@ -185,17 +185,14 @@ func (j *journal) started(index int, checksum uint32, tail int64) {
 	j.groups = 0
 }
 
-// nextSize is how long the next slot should be: twice as long when the current
-// one was filled, or at once as long as it may get when nobody has to wait for
-// it, so that few large checkpoints serve a busy writer and a quiet one stays
-// small.
+// nextSize is how long the next slot should be: four times as long when the current
+// one was filled, so that few large checkpoints serve a busy writer and a quiet
+// one stays small. To make it as long as it may get at once would keep the disk
+// from the groups that are written meanwhile for a tenth of a second.
 func (j *journal) nextSize() int64 {
 	size := j.slots[j.current].size
 	if j.tail > size/2 {
-		size *= 2
-		if !j.sequential {
-			size = j.limit
-		}
+		size *= 4
 	}
 	return min(max(size, min(initialJournalBytes, j.limit)), j.limit)
 }

@@ -43,8 +43,8 @@ type Manager struct {
 	journal       journal
 	adoption      adoptionState
 	plan          plan
-	unapplied     bool   // plan is committed, but not yet known to be wholly in the files
-	beside        func() // writes plan to the files while its record is synced
+	unapplied     bool                 // plan is committed, but not yet known to be wholly in the files
+	beside        func() (wait func()) // writes plan to the files while its record is synced
 	stopping      sync.Mutex
 	failure       error // sticky
 	recovery      Recovery
@@ -106,7 +106,7 @@ func newManager(o Options) *Manager {
 		},
 		journal: journal{fs: o.FS, dir: o.StateDir, durability: o.Durability, limit: o.JournalBytes, sequential: o.Sequential},
 	}
-	m.beside = func() { _ = m.writeFiles() } // apply tries again
+	m.beside = m.writeBeside
 	return m
 }
 
@@ -218,7 +218,7 @@ func (m *Manager) commit() error {
 			return err
 		}
 	}
-	var beside func()
+	var beside func() (wait func())
 	if m.writesBeside() {
 		beside = m.beside
 	}

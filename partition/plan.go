@@ -254,6 +254,24 @@ func (m *Manager) writesBeside() bool {
 	return !slices.ContainsFunc(m.plan.streams, func(s *stream) bool { return !s.listed })
 }
 
+// writeBeside begins to write the group to the files, beside the sync of its
+// record. A small group is written at once: it takes less time than to have
+// another thread do it. What fails, apply tries again.
+func (m *Manager) writeBeside() (wait func()) {
+	write := func() { _ = m.writeFiles() }
+	if m.options.launch == nil && len(m.plan.writes) <= atOnceFiles && len(m.plan.record) <= atOnceBytes {
+		write()
+		return func() {}
+	}
+	return m.launch(write)
+}
+
+// A group of no more files and bytes is small.
+const (
+	atOnceFiles = 24
+	atOnceBytes = 64 << 10
+)
+
 // writeFiles writes the group to the partition files and then to the state
 // files. It can be repeated after a failure, since it writes the same bytes to
 // the same places.
