@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/killpoint/killpoint/orchestrator/history"
+	"github.com/killpoint/killpoint/orchestrator/system"
 )
 
 // bed makes a bed for a scenario of testdata.
@@ -151,5 +153,24 @@ func TestBedRefuses(t *testing.T) {
 	}
 	if left, err := testEngine.Labelled(ctx, labelOwner, o.owner.name); err != nil || len(left.Containers) > 0 {
 		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+// A program on a bed has as long to become healthy as the engine would give it,
+// and on a machine that is busy with other trials no less than that takes.
+func TestPatienceWithHealth(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		check system.Healthcheck
+		want  time.Duration
+	}{
+		{system.Healthcheck{}, 90 * time.Second},
+		{system.Healthcheck{Interval: time.Second}, residentPatience},
+		{system.Healthcheck{Interval: 10 * time.Second, Retries: 4, StartPeriod: time.Minute}, 100 * time.Second},
+	}
+	for _, test := range tests {
+		if got := healthPatience(&test.check); got != test.want {
+			t.Errorf("%+v: %s, want %s", test.check, got, test.want)
+		}
 	}
 }

@@ -210,7 +210,7 @@ func (r *resident) checkHealth(s *service, life int) {
 		command = []string{"/bin/sh", "-c", strings.Join(check.Test[1:], " ")}
 	}
 	limit := cmp.Or(check.Timeout, defaultHealthTimeout)
-	patience := check.StartPeriod + time.Duration(max(check.Retries, 3))*max(cmp.Or(check.Interval, defaultHealthInterval), time.Second)
+	patience := healthPatience(check)
 	go func() {
 		defer s.guard("check the health of " + s.spec.Name)
 		ctx, over := context.WithTimeout(context.Background(), patience)
@@ -239,6 +239,15 @@ func (r *resident) checkHealth(s *service, life int) {
 			}
 		}
 	}()
+}
+
+// healthPatience is how long a program may take to become healthy: as long as
+// the engine would wait, and no less than what a machine that is busy with
+// other trials may need. The engine gives a check that comes late more time,
+// because it counts the checks that failed.
+func healthPatience(check *system.Healthcheck) time.Duration {
+	retries, interval := max(check.Retries, 3), max(cmp.Or(check.Interval, defaultHealthInterval), time.Second)
+	return max(check.StartPeriod+time.Duration(retries)*interval, residentPatience)
 }
 
 // How often a health check is tried, and what Docker takes for what a check
