@@ -317,15 +317,10 @@ func TestMemoryIsThatOfTheProgramThatWrites(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the target's vfork is written for amd64")
 	}
-	profile := filepath.Join(t.TempDir(), "profile.json")
-	rule := `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["process_vm_readv"],"action":"SCMP_ACT_ERRNO"}]}`
-	if err := os.WriteFile(profile, []byte(rule), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	const file, before, after = "/data/file", "out of the parent's memory", "out of its own"
 	plan := newPlan()
 	plan.Record = &interpose.Record{Paths: []string{file}, Operations: []interpose.Operation{interpose.Write}, Sums: true}
-	c := createContainer(t, plan, []string{"--security-opt", "seccomp=" + profile}, "/target", "vfork", file, before, after)
+	c := createContainer(t, plan, withoutProcessRead(t), "/target", "vfork", file, before, after)
 	c.start(plan)
 	if event := c.await(interpose.Exited); event.Code != 0 {
 		t.Fatalf("exit code %d", event.Code)
@@ -348,6 +343,45 @@ func TestMemoryIsThatOfTheProgramThatWrites(t *testing.T) {
 	}
 	if len(threads) != 1 {
 		t.Errorf("want one thread that writes before and after its exec, got %v", threads)
+	}
+}
+
+// withoutProcessRead are the flags of a container that forbids process_vm_readv, as Docker's default did before version 22.
+func withoutProcessRead(t *testing.T) []string {
+	t.Helper()
+	profile := filepath.Join(t.TempDir(), "profile.json")
+	rule := `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["process_vm_readv"],"action":"SCMP_ACT_ERRNO"}]}`
+	if err := os.WriteFile(profile, []byte(rule), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"--security-opt", "seccomp=" + profile}
+}
+
+// TestMemoryOfAProgramThatHasChangedItsUser: a thread that was seen as root, at an exec, belongs to somebody else when its memory is read.
+func TestMemoryOfAProgramThatHasChangedItsUser(t *testing.T) {
+	needDocker(t)
+	plan := newPlan()
+	plan.Record = &interpose.Record{Paths: []string{"/data/*"}, Operations: []interpose.Operation{interpose.Create, interpose.Write}, Sums: true}
+	c := createContainer(t, plan, withoutProcessRead(t), "/target", "switch", "0", "switch", "1000", "sequence", "/data/file.txt", "3")
+	c.start(plan)
+	if event := c.await(interpose.Exited); event.Code != 0 {
+		t.Fatalf("exit code %d", event.Code)
+	}
+	var got []string
+	for _, event := range c.seen {
+		switch event.Kind {
+		case interpose.Op:
+			got = append(got, string(event.Operation)+" "+event.Sum)
+		case interpose.Failed, interpose.Coverage:
+			t.Error(event.Message)
+		}
+	}
+	want := []string{"create "}
+	for _, line := range strings.SplitAfter(strings.TrimSuffix(lines(3), "\n"), "\n") {
+		want = append(want, "write "+sumOf(strings.TrimSuffix(line, "\n")+"\n"))
+	}
+	if difference := cmp.Diff(want, got); difference != "" {
+		t.Error(difference)
 	}
 }
 

@@ -427,8 +427,8 @@ func (e *engine) addMessage(t *thread, k kind, n *notification) {
 	e.setVectors(t, op, binary.LittleEndian.Uint64(header[16:]), int(binary.LittleEndian.Uint64(header[24:])))
 }
 
-// decodeExec forgets the memory that threads had. It may be read, and so kept open, once more before the exec takes place, by another thread of the process; that thread ends then, and a memory without threads has nothing to read any more.
-func decodeExec(e *engine, _ *notification, _ *thread) { e.threads.forgetMemory() }
+// decodeExec forgets the threads of the process: they get another memory, and the one that is left may have changed its user. The memory may be read, and so kept open, once more before the exec takes place, by another thread of the process; that thread ends then, and a memory without threads has nothing to read any more.
+func decodeExec(e *engine, _ *notification, t *thread) { e.threads.forgetProcess(t.process) }
 
 // decodeMmap reports a shared, writable mapping: what is written through it goes by no call.
 func decodeMmap(e *engine, n *notification, t *thread) {

@@ -109,9 +109,7 @@ func newEngine(plan interpose.Plan, listener int, events *eventLog, features int
 	}
 	e.thawed = sync.NewCond(&e.mu)
 	e.memory.throughProc = !features.ProcessRead
-	if wanted&kindExec != 0 {
-		e.memory.threads = e.threads
-	}
+	e.memory.threads, e.memory.kept = e.threads, wanted&kindExec != 0
 	if plan.Record != nil {
 		e.recorded = kindsOf(plan.Record.Operations)
 	}

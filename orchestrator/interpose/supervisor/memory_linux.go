@@ -3,6 +3,7 @@ package supervisor
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -17,8 +18,9 @@ const pageSize = 4096
 type memory struct {
 	// throughProc says that process_vm_readv is forbidden here, as by the default profile of Docker before 22, and /proc/TID/mem is read instead.
 	throughProc bool
-	// threads keep each thread's /proc/TID/mem open, where they are there. It stays that of the memory that the thread had when it was opened, so every exec has to be trapped, and makes them forget it.
-	threads *threads
+	threads     *threads
+	// kept says that each thread's /proc/TID/mem is kept open. It stays that of the memory that the thread had when it was opened, so every exec has to be trapped, and makes the threads be forgotten.
+	kept bool
 }
 
 // read fills buffer from the thread's memory at address; fewer bytes are an error.
@@ -58,31 +60,40 @@ func (m *memory) readSome(t *thread, address uint64, buffer []byte) (int, error)
 
 // readFile reads from /proc/TID/mem.
 func (m *memory) readFile(t *thread, address uint64, buffer []byte) (int, unix.Errno) {
-	keeps := m.threads != nil && t.directory > 0
-	if keeps && !t.seen && t.gone() {
+	known := t.directory > 0
+	if known && !t.seen && t.gone() {
 		// The number has passed to another thread.
 		if err := m.threads.open(t); err != nil {
 			return 0, unix.ESRCH
 		}
 	}
-	if file, open := t.kept[keptMemory]; keeps && open {
+	if file, open := t.kept[keptMemory]; open {
 		if n, errno := readAt(file, address, buffer); errno == 0 && n > 0 {
 			return n, 0
 		}
 		m.threads.drop(t, keptMemory)
 	}
-	file, err := unix.Open(t.procPath("mem"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		errno, _ := err.(unix.Errno)
+	file, errno := openMemory(t)
+	if known && (errno == unix.EACCES || errno == unix.EPERM) && m.threads.open(t) == nil {
+		// The thread may have changed its user since it was looked at.
+		file, errno = openMemory(t)
+	}
+	if errno != 0 {
 		return 0, errno
 	}
 	n, errno := readAt(file, address, buffer)
-	if keeps && n > 0 {
+	if known && m.kept && n > 0 {
 		m.threads.keep(t, keptMemory, file)
 	} else {
 		unix.Close(file)
 	}
 	return n, errno
+}
+
+func openMemory(t *thread) (file int, errno unix.Errno) {
+	file, err := unix.Open(t.procPath("mem"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	errors.As(err, &errno)
+	return file, errno
 }
 
 // readAt reads without telling the scheduler, which takes longer.

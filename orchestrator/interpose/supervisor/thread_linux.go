@@ -287,10 +287,12 @@ func (ts *threads) closeKept(t *thread) {
 	}
 }
 
-// forgetMemory closes the memory of every thread that was kept open.
-func (ts *threads) forgetMemory() {
+// forgetProcess forgets the threads of a process.
+func (ts *threads) forgetProcess(process int) {
 	for _, t := range ts.known {
-		ts.drop(t, keptMemory)
+		if t.process == process {
+			ts.forget(t)
+		}
 	}
 }
 
