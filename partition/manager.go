@@ -43,8 +43,7 @@ type Manager struct {
 	journal       journal
 	adoption      adoptionState
 	plan          plan
-	unapplied     bool                 // plan is committed, but not yet known to be wholly in the files
-	beside        func() (wait func()) // writes plan to the files while its record is synced
+	unapplied     bool // plan is committed, but not yet known to be wholly in the files
 	stopping      sync.Mutex
 	failure       error // sticky
 	recovery      Recovery
@@ -93,7 +92,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 
 func newManager(o Options) *Manager {
 	state := func(name string) *stream { return &stream{path: filepath.Join(o.StateDir, name)} }
-	m := &Manager{
+	return &Manager{
 		options:   o,
 		fs:        o.FS,
 		families:  map[string]*family{},
@@ -106,8 +105,6 @@ func newManager(o Options) *Manager {
 		},
 		journal: journal{fs: o.FS, dir: o.StateDir, durability: o.Durability, limit: o.JournalBytes, sequential: o.Sequential},
 	}
-	m.beside = m.writeBeside
-	return m
 }
 
 func (m *Manager) open(ctx context.Context) error {
@@ -220,7 +217,7 @@ func (m *Manager) commit() error {
 	}
 	var beside func() (wait func())
 	if m.writesBeside() {
-		beside = m.beside
+		beside = m.writeBeside
 	}
 	if err := m.journal.append(m, m.plan.record, beside); err != nil {
 		return err

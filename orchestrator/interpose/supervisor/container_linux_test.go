@@ -377,8 +377,8 @@ func TestMemoryOfAProgramThatHasChangedItsUser(t *testing.T) {
 		}
 	}
 	want := []string{"create "}
-	for _, line := range strings.SplitAfter(strings.TrimSuffix(lines(3), "\n"), "\n") {
-		want = append(want, "write "+sumOf(strings.TrimSuffix(line, "\n")+"\n"))
+	for line := range strings.Lines(lines(3)) {
+		want = append(want, "write "+sumOf(line))
 	}
 	if difference := cmp.Diff(want, got); difference != "" {
 		t.Error(difference)

@@ -202,10 +202,6 @@ func (e *engine) handle(n *notification) {
 		proceed(e.listener, n.id)
 		return
 	}
-	if e.onlyCounts() {
-		e.countCall(n, t)
-		return
-	}
 	// What was read belongs to this call only if its thread still waits in it.
 	if !stillWaiting(e.listener, &n.id) {
 		return
@@ -231,33 +227,6 @@ func (e *engine) threadOf(n *notification) *thread {
 	return t
 }
 
-// onlyCounts says that the plan asks for nothing but points at files.
-func (e *engine) onlyCounts() bool {
-	return e.recorded == 0 && e.power == nil && e.frames == nil && e.places.original == nil
-}
-
-// countCall is decide where calls are only counted. Whether the thread still waits is told by the answer then, at no cost: a call that its thread has not lived to make is not counted.
-func (e *engine) countCall(n *notification, t *thread) {
-	var reached *armed
-	var at *operation
-	for i := range e.operationCount {
-		op := &e.operations[i]
-		if point := e.sequence.count(op.kind, op.matching()); point != nil && reached == nil {
-			reached, at = point, op
-		}
-	}
-	waited := true
-	if reached == nil {
-		waited = proceed(e.listener, n.id) != unix.ENOENT
-	} else if waited = stillWaiting(e.listener, &n.id); waited {
-		reached.fired++
-		e.act(n, t, at, reached)
-	}
-	for i := 0; i < e.operationCount && !waited; i++ {
-		e.sequence.takeBack(e.operations[i].kind, e.operations[i].matching())
-	}
-}
-
 // decide counts what the call does, and acts on the point that it reaches, if it does.
 func (e *engine) decide(n *notification, t *thread) {
 	var reached *armed
@@ -278,7 +247,11 @@ func (e *engine) decide(n *notification, t *thread) {
 			continue
 		}
 		e.record(t, op)
-		if point := e.sequence.count(op.kind, op.matching()); point != nil && reached == nil {
+		matching := op.place.points
+		if op.other != nil {
+			matching |= op.other.points
+		}
+		if point := e.sequence.count(op.kind, matching); point != nil && reached == nil {
 			reached, at = point, op
 		}
 	}

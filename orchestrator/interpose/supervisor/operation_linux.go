@@ -37,14 +37,6 @@ type operation struct {
 	outgoing bool
 }
 
-// matching has bit i set where point i's path matches a name of the operation.
-func (op *operation) matching() uint64 {
-	if op.other == nil {
-		return op.place.points
-	}
-	return op.place.points | op.other.points
-}
-
 // bytes reads up to limit bytes that a write carries.
 func (e *engine) bytes(t *thread, op *operation, limit int64) ([]byte, error) {
 	if op.source >= 0 {

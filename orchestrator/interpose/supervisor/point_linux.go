@@ -86,15 +86,6 @@ func (s *sequence) count(k kind, matching uint64) *armed {
 	return reached
 }
 
-// takeBack undoes count for an operation that was not executed and has reached no point.
-func (s *sequence) takeBack(k kind, matching uint64) {
-	for ; matching != 0; matching &= matching - 1 {
-		if a := s.points[bits.TrailingZeros64(matching)]; a.kind&k != 0 {
-			a.count--
-		}
-	}
-}
-
 // counts says how many calls matched each point.
 func (s *sequence) counts() map[string]int {
 	counts := make(map[string]int, len(s.points))
