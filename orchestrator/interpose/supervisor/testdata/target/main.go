@@ -20,7 +20,7 @@ func main() {
 	verbs := map[string]func([]string) error{
 		"append": appendThreads, "pwrite": pwriteThreads, "processes": appendProcesses, "calls": everyCall, "sequence": sequenceOfWrites,
 		"exit": exitWith, "wait": waitForSignal, "orphans": leaveOrphans, "touch": touch, "spawn": spawnLoop, "switch": switchUser,
-		"measure": measure, "forward": forward, "script": script, "drop": dropUser, "direct": directly, "greet": greet, "jail": jailed, "save": saveState, "ring": ring, "map": mapShared, "vfork": vfork,
+		"measure": measure, "floor": floor, "floored": floored, "forward": forward, "script": script, "drop": dropUser, "direct": directly, "greet": greet, "jail": jailed, "save": saveState, "ring": ring, "map": mapShared, "vfork": vfork,
 	}
 	verb := verbs[os.Args[1]]
 	if verb == nil {
