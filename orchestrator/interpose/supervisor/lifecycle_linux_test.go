@@ -1,6 +1,7 @@
 package supervisor_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -194,4 +195,37 @@ func TestWrongCommandsAreRefused(t *testing.T) {
 	if _, err := p.client.Lose(ctx, interpose.Lose{Survive: "none"}); err == nil {
 		t.Error("lose without a held point: no error")
 	}
+}
+
+// The interposer is slow to wake up by itself, and nobody else is.
+func TestTimersOfTheProgramAreAsExactAsEver(t *testing.T) {
+	native, err := exec.Command(target, "slack").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := newPlan()
+	plan.Stay = true
+	p := start(t, plan, target, "slack")
+	p.await(interpose.Exited)
+	if got := p.output(); got != string(native) {
+		t.Errorf("the program's slack is %q, natively %q", got, native)
+	}
+	result, err := p.client.Exec(withTimeout(t), []string{target, "slack"})
+	if got := string(result.Stdout); err != nil || got != string(native) {
+		t.Errorf("the slack of what is executed beside it is %q, %v; natively %q", got, err, native)
+	}
+	if os.Geteuid() != 0 {
+		return // what follows is for root to see
+	}
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", p.process.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, thread := range threads {
+		slack, err := os.ReadFile("/proc/" + filepath.Base(thread) + "/timerslack_ns")
+		if err == nil && string(slack) == "10000000\n" {
+			return
+		}
+	}
+	t.Errorf("no thread of %d of the interposer's is slow to wake up", len(threads))
 }

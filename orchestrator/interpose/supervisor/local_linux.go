@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -80,6 +81,9 @@ func execute(request interpose.Request) interpose.Event {
 	if len(request.Command) == 0 {
 		return interpose.Event{Message: "exec: no command given"}
 	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	giveSlack()
 	command := exec.CommandContext(ctx, request.Command[0], request.Command[1:]...)
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr

@@ -22,6 +22,7 @@ func Invoked(arguments []string) bool {
 //	supervise PLAN -- COMMAND...   run the command, as the container's first process
 //	child -- COMMAND...            become the command; started by supervise only
 //	control ID                     connect stdin and stdout to the supervise of that plan ID
+//	patient SLACK ...              the same, executed by supervise and control themselves
 //	probe                          print what this kernel and container allow, as JSON
 func Main(arguments []string, stdin io.Reader, stdout io.Writer) int {
 	if len(arguments) == 0 {
@@ -29,6 +30,10 @@ func Main(arguments []string, stdin io.Reader, stdout io.Writer) int {
 		return 2
 	}
 	var err error
+	switch arguments[0] {
+	case patient, "supervise", "control":
+		arguments = bePatient(arguments)
+	}
 	switch verb := arguments[0]; {
 	case verb == "supervise" && len(arguments) > 3 && arguments[2] == "--":
 		var code int
@@ -72,7 +77,8 @@ func superviseFile(planFile string, command []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	// A parent-death signal, set for tests outside of a container, belongs to the thread that forks.
+	// The program inherits from the thread that forks; a parent-death signal, set for tests outside of a container, belongs to it, too.
 	runtime.LockOSThread()
+	giveSlack()
 	return supervise(plan, command)
 }

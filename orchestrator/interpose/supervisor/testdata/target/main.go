@@ -20,7 +20,7 @@ func main() {
 	verbs := map[string]func([]string) error{
 		"append": appendThreads, "pwrite": pwriteThreads, "processes": appendProcesses, "calls": everyCall, "sequence": sequenceOfWrites,
 		"exit": exitWith, "wait": waitForSignal, "orphans": leaveOrphans, "touch": touch, "spawn": spawnLoop, "switch": switchUser,
-		"measure": measure, "floor": floor, "floored": floored, "forward": forward, "script": script, "drop": dropUser, "direct": directly, "greet": greet, "jail": jailed, "save": saveState, "ring": ring, "map": mapShared, "vfork": vfork,
+		"measure": measure, "floor": floor, "floored": floored, "forward": forward, "script": script, "drop": dropUser, "direct": directly, "greet": greet, "jail": jailed, "save": saveState, "ring": ring, "map": mapShared, "vfork": vfork, "slack": printSlack,
 	}
 	verb := verbs[os.Args[1]]
 	if verb == nil {
@@ -319,4 +319,12 @@ func mapShared(arguments []string) error {
 	}
 	copy(data, "mapped")
 	return unix.Munmap(data)
+}
+
+// printSlack prints by how many nanoseconds the kernel may let a timer of this program be late.
+func printSlack([]string) error {
+	runtime.LockOSThread()
+	slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	fmt.Println(slack)
+	return err
 }
