@@ -214,19 +214,19 @@ func TestJournalIsRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	library := s.(*killpointStore)
-	library.journal.reset()
+	library.disk.reset()
 	const chunks = 100
 	o, err := drive{store: s, data: d, rows: small.rows, natural: true, inFlight: 8, limit: chunks}.run(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
 	bytes := 0
-	for _, n := range library.journal.records {
+	for _, n := range library.disk.records {
 		bytes += n
 	}
 	least := o.rows*rowBytes + chunks*idBytes
-	if len(library.journal.records) != len(o.groups) || bytes < least || bytes > least*5/4 {
-		t.Errorf("%d records with %d bytes for %d groups with %d bytes of rows and ids", len(library.journal.records), bytes, len(o.groups), least)
+	if len(library.disk.records) != len(o.groups) || bytes < least || bytes > least*5/4 {
+		t.Errorf("%d records with %d bytes for %d groups with %d bytes of rows and ids", len(library.disk.records), bytes, len(o.groups), least)
 	}
 	if err := s.close(); err != nil {
 		t.Error(err)

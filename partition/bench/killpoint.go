@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 
 	"github.com/killpoint/killpoint/partition"
 )
@@ -27,14 +25,14 @@ func killpointFile(partition int) string {
 	return filepath.Join("partitions", fmt.Sprintf("%s-partition-%03d.csv", prefix, partition))
 }
 
-// killpointStore also notes what is written to the journal, so that the raw
-// limit can be measured with the same bytes.
+// killpointStore also notes what is asked of the disk: the raw limit is
+// measured with the same records, and the table says where the time went.
 type killpointStore struct {
 	manager    *partition.Manager
 	partitions int
 	chunks     []*partition.Chunk
 	group      []*partition.Chunk
-	journal    *journalRecorder
+	disk       *diskRecorder
 }
 
 func killpointOptions(dir string, partitions int, d durability) partition.Options {
@@ -49,9 +47,9 @@ func killpointOptions(dir string, partitions int, d durability) partition.Option
 }
 
 func openKillpoint(dir string, c cell, inFlight int) (store, error) {
-	s := &killpointStore{partitions: c.partitions, journal: &journalRecorder{FS: partition.OS()}}
+	s := &killpointStore{partitions: c.partitions, disk: &diskRecorder{FS: partition.OS()}}
 	o := killpointOptions(dir, c.partitions, c.durability)
-	o.FS = s.journal
+	o.FS = s.disk
 	var err error
 	if s.manager, err = partition.Open(context.Background(), o); err != nil {
 		return nil, err
@@ -87,59 +85,6 @@ func (s *killpointStore) commit(slots []int) (duplicates int, err error) {
 }
 
 func (s *killpointStore) close() error { return s.manager.Close() }
-
-// journalRecorder is a file system that notes the records that go to the
-// journal.
-type journalRecorder struct {
-	partition.FS
-	mu      sync.Mutex
-	records []int // bytes of each
-}
-
-var recordStart = []byte("\r\nKPJ")
-
-func (r *journalRecorder) add(p []byte) {
-	if !bytes.HasPrefix(p, recordStart) {
-		return // zeros that make room
-	}
-	r.mu.Lock()
-	r.records = append(r.records, len(p))
-	r.mu.Unlock()
-}
-
-// reset forgets what was noted so far.
-func (r *journalRecorder) reset() {
-	r.mu.Lock()
-	r.records = nil
-	r.mu.Unlock()
-}
-
-func (r *journalRecorder) Open(name string) (partition.File, error) {
-	return r.wrap(name)(r.FS.Open(name))
-}
-
-func (r *journalRecorder) Create(name string) (partition.File, error) {
-	return r.wrap(name)(r.FS.Create(name))
-}
-
-func (r *journalRecorder) wrap(name string) func(partition.File, error) (partition.File, error) {
-	return func(f partition.File, err error) (partition.File, error) {
-		if err != nil || !strings.HasPrefix(filepath.Base(name), "journal-") {
-			return f, err
-		}
-		return recordedFile{f, r}, nil
-	}
-}
-
-type recordedFile struct {
-	partition.File
-	recorder *journalRecorder
-}
-
-func (f recordedFile) WriteAt(p []byte, offset int64) (int, error) {
-	f.recorder.add(p)
-	return f.File.WriteAt(p, offset)
-}
 
 // readPartitionFiles reads files of rows, which may begin with the header.
 func readPartitionFiles(name func(partition int) string) reader {

@@ -27,6 +27,10 @@ const (
 type result struct {
 	rates  []float64 // rows a second
 	groups []float64 // chunks in the middle group
+	// Of killpoint and the raw limit.
+	commits int
+	took    time.Duration
+	uses    [uses]use
 }
 
 // results are those of one cell, by contender.
@@ -38,6 +42,16 @@ func (r results) add(name string, rate float64, group float64) {
 	}
 	r[name].rates = append(r[name].rates, rate)
 	r[name].groups = append(r[name].groups, group)
+}
+
+// spend adds what a round's commits took.
+func (r *result) spend(commits int, took time.Duration, used [uses]use) {
+	r.commits += commits
+	r.took += took
+	for i, u := range used {
+		r.uses[i].calls += u.calls
+		r.uses[i].took += u.took
+	}
 }
 
 // ratio compares killpoint with another, round by round.
@@ -77,6 +91,7 @@ func (b *bench) table(ctx context.Context) (err error) {
 	if err == nil || ctx.Err() != nil {
 		b.printTable(measured, all)
 		b.printTargets(measured, all)
+		b.printUses(measured, all)
 	}
 	return err
 }
@@ -122,14 +137,15 @@ func (b *bench) one(ctx context.Context, d *data, c cell, who contender, to resu
 	}
 	library, isLibrary := s.(*killpointStore)
 	if isLibrary {
-		run.warm = library.journal.reset
+		run.warm = library.disk.reset
 	}
 	pprof.Do(ctx, pprof.Labels("contender", who.name, "cell", c.String()), func(ctx context.Context) {
 		o, err = run.run(ctx)
 	})
 	var records []int
+	var used [uses]use
 	if isLibrary {
-		records = library.journal.records
+		records, used = library.disk.noted()
 	}
 	if err := errors.Join(err, s.close()); err != nil {
 		return err
@@ -145,12 +161,14 @@ func (b *bench) one(ctx context.Context, d *data, c cell, who contender, to resu
 	if !isLibrary {
 		return nil
 	}
+	to[nameKillpoint].spend(len(o.groups), o.elapsed, used)
 	settle()
 	elapsed, err := raw(dir, d, records, c.durability == power)
 	if err != nil {
 		return err
 	}
 	to.add(nameRaw, float64(o.rows)/elapsed.Seconds(), group)
+	to[nameRaw].spend(len(records), elapsed, [uses]use{})
 	return nil
 }
 
