@@ -100,7 +100,7 @@ bench: images ## print what exactly-once appends cost beside databases, end to e
 	@cd partition/bench && $(GO) run . $(BENCH)
 
 .PHONY: bench-interpose
-bench-interpose: ## print what a trapped call costs, beside the same program without the interposer
+bench-interpose: ## print what a trapped call costs, beside the same program without the interposer and under the least there can be
 	@$(GO) test ./orchestrator/interpose/supervisor -count 1 -timeout 60m -run TestCost -cost-writes 200000 -v
 
 .PHONY: large

@@ -228,6 +228,15 @@ func TestJournalIsRecorded(t *testing.T) {
 	if len(library.disk.records) != len(o.groups) || bytes < least || bytes > least*5/4 {
 		t.Errorf("%d records with %d bytes for %d groups with %d bytes of rows and ids", len(library.disk.records), bytes, len(o.groups), least)
 	}
+	_, used := library.disk.noted()
+	for what, calls := range map[int]int{journalWrite: len(o.groups), journalSync: len(o.groups), stateWrite: 2 * len(o.groups), otherSync: 0} {
+		if used[what].calls != calls {
+			t.Errorf("use %d was made %d times by %d groups, want %d", what, used[what].calls, len(o.groups), calls)
+		}
+	}
+	if rows := used[rowsWrite].calls; rows < len(o.groups) || rows > small.partitions*len(o.groups) {
+		t.Errorf("rows were written %d times by %d groups to %d partitions", rows, len(o.groups), small.partitions)
+	}
 	if err := s.close(); err != nil {
 		t.Error(err)
 	}

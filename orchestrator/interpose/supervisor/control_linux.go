@@ -107,6 +107,7 @@ const maxTogether = 128
 
 // controlClient connects stdin and stdout to the interposer of this container: it is what the orchestrator executes inside. It confirms each event once it has left the container.
 func controlClient(id string, stdin io.Reader, stdout io.Writer) error {
+	makeThreads(controlThreads)
 	connection, err := dialControl(id)
 	if err != nil {
 		return err
@@ -136,6 +137,9 @@ func controlClient(id string, stdin io.Reader, stdout io.Writer) error {
 		return err
 	})
 }
+
+// controlThreads is as many as Go's runtime begins with on a machine of some size.
+const controlThreads = 8
 
 // serialWriter lets several goroutines write whole lines.
 type serialWriter struct {

@@ -64,6 +64,9 @@ func TestCost(t *testing.T) {
 	fmt.Printf("a write with fdatasync takes %v, and\n", duration(median(counted.natives, 0, len(counted.natives))))
 	counted.printSlowed("the write trapped")
 	both.printSlowed("both trapped")
+	if untrapped.median > native/20+2 {
+		t.Error("a call that is not trapped costs more than without the interposer")
+	}
 	fmt.Println("The floor is a program that only receives the same calls, reads what the interposer has to read, and lets them go on.")
 }
 

@@ -126,6 +126,7 @@ func newEngine(plan interpose.Plan, listener int, events *eventLog, features int
 func (e *engine) serve() {
 	// The thread ends with the goroutine, because it may have taken on another identity: it is not unlocked.
 	runtime.LockOSThread()
+	giveSlack()
 	defer close(e.done)
 	e.mu.Lock()
 	e.osThread = unix.Gettid()

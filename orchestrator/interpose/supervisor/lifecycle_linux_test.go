@@ -197,7 +197,7 @@ func TestWrongCommandsAreRefused(t *testing.T) {
 	}
 }
 
-// The interposer is slow to wake up by itself, and nobody else is.
+// One thread of the interposer is slow to wake up by itself, and nobody else is.
 func TestTimersOfTheProgramAreAsExactAsEver(t *testing.T) {
 	native, err := exec.Command(target, "slack").Output()
 	if err != nil {
@@ -207,6 +207,7 @@ func TestTimersOfTheProgramAreAsExactAsEver(t *testing.T) {
 	plan.Stay = true
 	p := start(t, plan, target, "slack")
 	p.await(interpose.Exited)
+	waitFor(t, "the program's output has come", func() bool { return p.output() != "" })
 	if got := p.output(); got != string(native) {
 		t.Errorf("the program's slack is %q, natively %q", got, native)
 	}
@@ -221,11 +222,14 @@ func TestTimersOfTheProgramAreAsExactAsEver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	slow := 0
 	for _, thread := range threads {
 		slack, err := os.ReadFile("/proc/" + filepath.Base(thread) + "/timerslack_ns")
 		if err == nil && string(slack) == "10000000\n" {
-			return
+			slow++
 		}
 	}
-	t.Errorf("no thread of %d of the interposer's is slow to wake up", len(threads))
+	if slow == 0 || slow > len(threads)/2 {
+		t.Errorf("%d threads of %d of the interposer's are slow to wake up, want one", slow, len(threads))
+	}
 }

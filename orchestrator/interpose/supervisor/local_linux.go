@@ -36,7 +36,7 @@ func (l *local) takes(line []byte) bool {
 		return false
 	}
 	if request.Name == interpose.CommandExec {
-		go l.answer(request, execute(request))
+		go func() { l.answer(request, execute(request)) }()
 		return true
 	}
 	answer := interpose.Event{}
@@ -81,8 +81,7 @@ func execute(request interpose.Request) interpose.Event {
 	if len(request.Command) == 0 {
 		return interpose.Event{Message: "exec: no command given"}
 	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	runtime.LockOSThread() // and it is not unlocked: the thread ends with the goroutine
 	giveSlack()
 	command := exec.CommandContext(ctx, request.Command[0], request.Command[1:]...)
 	var stdout, stderr bytes.Buffer

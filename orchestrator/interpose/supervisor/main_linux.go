@@ -22,7 +22,7 @@ func Invoked(arguments []string) bool {
 //	supervise PLAN -- COMMAND...   run the command, as the container's first process
 //	child -- COMMAND...            become the command; started by supervise only
 //	control ID                     connect stdin and stdout to the supervise of that plan ID
-//	patient SLACK ...              the same, executed by supervise and control themselves
+//	patient SLACK ARGUMENTS...     supervise or control, as these execute themselves; see bePatient
 //	probe                          print what this kernel and container allow, as JSON
 func Main(arguments []string, stdin io.Reader, stdout io.Writer) int {
 	if len(arguments) == 0 {

@@ -16,6 +16,12 @@ import (
 // stopPause is how long to wait between two looks at threads that have not stopped yet. The kernel tells nobody but a tracer or a parent about a stop, so it has to be asked.
 const stopPause = 20 * time.Microsecond
 
+// pause lasts for stopPause. The calling thread sleeps, since Go's timers are exact to a millisecond only where nothing else is to be done.
+func pause() {
+	short := unix.NsecToTimespec(stopPause.Nanoseconds())
+	_ = unix.Nanosleep(&short, nil)
+}
+
 // quiescer stops every thread of the program.
 type quiescer struct {
 	self    int // the interposer, whose descendants are the program
@@ -53,7 +59,7 @@ func (q *quiescer) stop(list func() ([]int, error)) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("stop threads: %s did not stop within %v", running, q.timeout)
 		}
-		time.Sleep(stopPause)
+		pause()
 	}
 }
 
@@ -135,7 +141,7 @@ func (q *quiescer) awaitStop(process, thread int) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("stop threads: thread %d did not come out of its call within %v", thread, q.timeout)
 		}
-		time.Sleep(stopPause)
+		pause()
 	}
 	return nil
 }

@@ -10,22 +10,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patientSlack is how late, in nanoseconds, the kernel may wake the interposer's own threads from a timed sleep.
+// patientSlack is how late, in nanoseconds, the kernel may wake one thread of the interposer from a timed sleep: the one with which Go's runtime looks for work that was left lying (sysmon).
 //
-// A thread of Go's runtime (sysmon) looks every 20 us for work that it need not do here, each time that something happens, and slower and slower after it. With several containers it took a tenth of the machine, and a third of all switches from thread to thread. Its timer cannot be set from outside, but the slack of all timers of a thread can, and is what a new thread takes over; so the interposer has to be executed with it.
+// That thread sleeps for 20 us at first and longer where nothing happens, but something does with each trapped call: in a bed of three containers it woke up a thousand times a second in each, which was a third of all switches from thread to thread, and took a tenth of the machine. Nothing sets its pauses; but a new thread takes over the timer slack of the one that makes it, so the interposer is executed with a large one, which the runtime's first threads have, and gives the others the slack that it was started with.
 const patientSlack = 10_000_000
 
 // patient is the word on the command line that says that the interposer was executed with it. What comes next is the slack that it was started with.
 const patient = "patient"
 
-// givenSlack is the slack that the interposer was started with, and its children are to have. Zero: it is theirs already.
+// givenSlack is the slack that the interposer was started with. Zero: every thread has it.
 var givenSlack uintptr
 
-// bePatient executes the interposer again with its own slack, and comes back only where that is done or cannot be.
+// bePatient executes the interposer again with the slack of patience. It comes back, with the arguments proper, where that has been done or cannot be.
 func bePatient(arguments []string) []string {
 	if len(arguments) > 2 && arguments[0] == patient {
 		if slack, err := strconv.ParseUint(arguments[1], 10, 64); err == nil {
 			givenSlack = uintptr(slack)
+			giveSlack() // before any thread is made for this one, which is the first
 			return arguments[2:]
 		}
 	}
@@ -41,7 +42,7 @@ func bePatient(arguments []string) []string {
 	return arguments
 }
 
-// giveSlack gives the calling thread, which stays that of its goroutine, the slack that its children are to have.
+// giveSlack gives the calling thread the slack that the interposer was started with, for itself and for what is forked from it.
 func giveSlack() {
 	if givenSlack != 0 {
 		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, givenSlack, 0, 0, 0)

@@ -257,7 +257,7 @@ func awaitTaken(socket int, deadline time.Time) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("wait for the broker to take %d bytes: %w", left, unix.ETIMEDOUT)
 		}
-		time.Sleep(stopPause)
+		pause()
 	}
 }
 

@@ -44,7 +44,7 @@ type supervisor struct {
 // supervise runs the command until it ends and returns the exit code that the container is to have.
 func supervise(plan interpose.Plan, command []string) (int, error) {
 	s := &supervisor{plan: plan, command: command, events: newEventLog(), signals: make(chan os.Signal, 64)}
-	makeRoom()
+	makeThreads(ownThreads)
 	signal.Notify(s.signals)
 	// The engine keeps one for itself even while it waits.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 4))
@@ -76,11 +76,11 @@ func supervise(plan interpose.Plan, command []string) (int, error) {
 	return s.watch(), nil
 }
 
-// makeRoom has as many threads at once as the interposer will ever need, and lets them end again. A limit on processes and threads that is too low for them stops the interposer here, when nothing has been started, by an error of Go's runtime that interpose.NoRoom knows.
-func makeRoom() {
+// makeThreads has so many threads at once, and lets them end again. For the first process it is as many as the interposer will ever need: a limit on processes and threads that is too low for them stops it here, when nothing has been started, by an error of Go's runtime that interpose.NoRoom knows. And the threads that the runtime began with end, which had the slack of patience.
+func makeThreads(count int) {
 	var made, ended sync.WaitGroup
-	made.Add(ownThreads)
-	for range ownThreads {
+	made.Add(count)
+	for range count {
 		ended.Go(func() {
 			runtime.LockOSThread() // and it is not unlocked: the thread ends with the goroutine
 			made.Done()
@@ -382,7 +382,7 @@ func (s *supervisor) killAll() error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("kill program: %d processes did not end within %v", len(processes), killTimeout)
 		}
-		time.Sleep(stopPause)
+		pause()
 	}
 	s.engine.stop()
 	if s.output != nil {

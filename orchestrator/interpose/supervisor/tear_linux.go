@@ -170,7 +170,7 @@ func (e *engine) awaitRoom(t *thread, op *operation) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("complete write of %s: its reader takes nothing", op.place.path)
 		}
-		time.Sleep(stopPause)
+		pause()
 	}
 }
 

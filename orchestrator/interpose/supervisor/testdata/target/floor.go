@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -18,6 +17,19 @@ var floorCalls = map[string]uint32{"write": unix.SYS_PWRITE64, "sync": unix.SYS_
 
 // floor: CALLS COMMAND... Runs the command and traps calls of it with the least that anybody has to do who wants to know their files: receive the call, read where its descriptor points to, let it go on. CALLS is some of "write", "sync" and "bytes", which reads what a write carries as well, joined by commas. What it costs is the kernel's; what the interposer costs beyond it is the interposer's own.
 func floor(arguments []string) error {
+	// As the interposer's, this runtime is to keep quiet.
+	runtime.LockOSThread()
+	slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	if err != nil {
+		return err
+	}
+	const quiet = 10_000_000
+	if slack < quiet {
+		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, quiet, 0, 0, 0); err != nil {
+			return err
+		}
+		return syscall.Exec("/proc/self/exe", append([]string{"target", "floor"}, arguments...), os.Environ())
+	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -42,7 +54,9 @@ func floor(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	letGo(uintptr(listeners[0]), child, strings.Contains(arguments[0], "bytes"))
+	if err := letGo(uintptr(listeners[0]), child, strings.Contains(arguments[0], "bytes")); err != nil {
+		return err
+	}
 	var status unix.WaitStatus
 	if _, err := unix.Wait4(child, &status, 0, nil); err != nil {
 		return err
@@ -54,11 +68,13 @@ func floor(arguments []string) error {
 }
 
 // letGo lets every trapped call go on until nobody is left.
-func letGo(listener uintptr, child int, bytes bool) {
-	runtime.LockOSThread()
-	const setFlags = 0x40082104 // SECCOMP_IOCTL_NOTIF_SET_FLAGS
-	unix.RawSyscall(unix.SYS_IOCTL, listener, setFlags, unix.SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP)
-	descriptors, _ := unix.Open(fmt.Sprintf("/proc/%d/fd", child), unix.O_PATH|unix.O_DIRECTORY, 0)
+func letGo(listener uintptr, child int, bytes bool) error {
+	const setFlags = 0x40082104                                                                  // SECCOMP_IOCTL_NOTIF_SET_FLAGS
+	unix.RawSyscall(unix.SYS_IOCTL, listener, setFlags, unix.SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) // which older kernels have not
+	descriptors, err := unix.Open(fmt.Sprintf("/proc/%d/fd", child), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
 	memory := -1
 	var received struct {
 		id         uint64
@@ -77,7 +93,7 @@ func letGo(listener uintptr, child int, bytes bool) {
 		}
 		if ready.Revents&unix.POLLIN == 0 {
 			if ready.Revents != 0 {
-				return
+				return nil
 			}
 			continue
 		}
@@ -87,12 +103,18 @@ func letGo(listener uintptr, child int, bytes bool) {
 		}
 		var digits [16]byte
 		name := append(strconv.AppendInt(digits[:0], int64(received.args[0]), 10), 0)
-		unix.RawSyscall6(unix.SYS_READLINKAT, uintptr(descriptors), uintptr(unsafe.Pointer(&name[0])), uintptr(unsafe.Pointer(&buffer[0])), uintptr(len(buffer)), 0, 0)
+		if _, _, errno := unix.RawSyscall6(unix.SYS_READLINKAT, uintptr(descriptors), uintptr(unsafe.Pointer(&name[0])), uintptr(unsafe.Pointer(&buffer[0])), uintptr(len(buffer)), 0, 0); errno != 0 {
+			return fmt.Errorf("find the path: %w", errno)
+		}
 		if bytes {
 			if memory < 0 { // it is opened when the program has been executed
-				memory, _ = unix.Open(fmt.Sprintf("/proc/%d/mem", child), unix.O_RDONLY, 0)
+				if memory, err = unix.Open(fmt.Sprintf("/proc/%d/mem", child), unix.O_RDONLY, 0); err != nil {
+					return err
+				}
 			}
-			unix.RawSyscall6(unix.SYS_PREAD64, uintptr(memory), uintptr(unsafe.Pointer(&buffer[0])), uintptr(min(received.args[2], uint64(len(buffer)))), uintptr(received.args[1]), 0, 0)
+			if _, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(memory), uintptr(unsafe.Pointer(&buffer[0])), uintptr(min(received.args[2], uint64(len(buffer)))), uintptr(received.args[1]), 0, 0); errno != 0 {
+				return fmt.Errorf("read the bytes: %w", errno)
+			}
 		}
 		answer := struct {
 			id    uint64
@@ -125,8 +147,13 @@ func floored(arguments []string) error {
 	if errno != 0 {
 		return fmt.Errorf("install filter: %w", errno)
 	}
-	err := unix.Sendmsg(3, []byte{0}, unix.UnixRights(int(listener)), nil, 0)
+	if err := unix.Sendmsg(3, []byte{0}, unix.UnixRights(int(listener)), nil, 0); err != nil {
+		return err
+	}
 	unix.Close(3)
 	unix.Close(int(listener))
-	return errors.Join(err, syscall.Exec("/proc/self/exe", append([]string{"target"}, arguments[1:]...), os.Environ()))
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 50_000, 0, 0, 0); err != nil { // the kernel's default
+		return err
+	}
+	return syscall.Exec("/proc/self/exe", append([]string{"target"}, arguments[1:]...), os.Environ())
 }
