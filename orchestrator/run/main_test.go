@@ -145,7 +145,7 @@ func with(t *testing.T) context.Context {
 	if testing.Short() {
 		t.Skip("needs a Docker Engine")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

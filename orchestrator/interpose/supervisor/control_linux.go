@@ -138,8 +138,8 @@ func controlClient(id string, stdin io.Reader, stdout io.Writer) error {
 	})
 }
 
-// controlThreads is as many as Go's runtime begins with on a machine of some size.
-const controlThreads = 8
+// controlThreads is as many as it needs.
+const controlThreads = 6
 
 // serialWriter lets several goroutines write whole lines.
 type serialWriter struct {

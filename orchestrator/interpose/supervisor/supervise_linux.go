@@ -76,13 +76,15 @@ func supervise(plan interpose.Plan, command []string) (int, error) {
 	return s.watch(), nil
 }
 
-// makeThreads has so many threads at once, and lets them end again. For the first process it is as many as the interposer will ever need: a limit on processes and threads that is too low for them stops it here, when nothing has been started, by an error of Go's runtime that interpose.NoRoom knows. And the threads that the runtime began with end, which had the slack of patience.
+// makeThreads has so many threads at once, all of which stay, and none of which has the slack of patience. For the first process it is as many as the interposer will ever need: a limit on processes and threads that is too low for them stops it here, when nothing has been started, by an error of Go's runtime that interpose.NoRoom knows.
 func makeThreads(count int) {
 	var made, ended sync.WaitGroup
 	made.Add(count)
 	for range count {
 		ended.Go(func() {
-			runtime.LockOSThread() // and it is not unlocked: the thread ends with the goroutine
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			giveSlack()
 			made.Done()
 			made.Wait()
 		})
