@@ -63,7 +63,7 @@ chromium: ## install the browser that the pages are tested in; without one those
 
 .PHONY: test
 test: build images chromium ## run every test, with the race detector, on real Docker and RabbitMQ
-	@$(GO) test -race -count=1 -timeout 20m ./... # what depends on Docker must not come from a cache
+	@$(GO) test -race -count=1 -timeout 40m ./... # what depends on Docker must not come from a cache
 	@cd partition/bench && $(GO) test -count=1 ./... # without the race detector, for which SQLite would be compiled once more
 	@cd deploy && $(GO) test ./...
 
