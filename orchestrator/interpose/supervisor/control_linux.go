@@ -138,7 +138,7 @@ func controlClient(id string, stdin io.Reader, stdout io.Writer) error {
 	})
 }
 
-// controlThreads is as many as it needs.
+// controlThreads is as many as the command needs that reaches the interposer: readers of both ends, and what is done for requests meanwhile.
 const controlThreads = 6
 
 // serialWriter lets several goroutines write whole lines.
