@@ -30,6 +30,8 @@ const (
 	kindCoverage
 	// kindExec gives a process another memory.
 	kindExec
+	// kindOpen opens a file that is there so that it can be changed, or cuts it by name. No point names it; the originals need it, to which it says once what a trap at each write would say again and again.
+	kindOpen
 )
 
 const kindSockets = kindPublish | kindAck | kindSocket
@@ -64,10 +66,21 @@ type call struct {
 	// decode finds out what the call does to which files. It appends to engine.operations.
 	decode func(e *engine, n *notification, t *thread)
 
-	// A call with a flagMask is trapped only when one of the bits is set in the argument.
-	flagArgument  int
-	flagMask      uint32
+	// A call with flags is trapped only when they ask for one of the wanted kinds.
+	flags         *openFlags
 	sharedMapping bool
+}
+
+// openFlags is which argument of an open says what it does.
+type openFlags struct{ argument int }
+
+// mask is the flags of which an open has at least one where it can be one of the wanted kinds.
+func (openFlags) mask(wanted kind) uint32 {
+	mask := uint32(unix.O_CREAT | unix.O_TRUNC)
+	if wanted&kindOpen != 0 {
+		mask |= unix.O_WRONLY | unix.O_RDWR
+	}
+	return mask
 }
 
 var commonCalls = []call{
@@ -91,12 +104,13 @@ var commonCalls = []call{
 	{nr: unix.SYS_SYNC, name: "sync", kinds: kindSyncAll, decode: decodeSync},
 	{nr: unix.SYS_SYNCFS, name: "syncfs", kinds: kindSyncAll, decode: decodeSync},
 
-	{nr: unix.SYS_OPENAT, name: "openat", kinds: kindCreate | kindTruncate, flagArgument: 2, flagMask: unix.O_CREAT | unix.O_TRUNC, decode: decodeOpenat},
-	{nr: unix.SYS_OPENAT2, name: "openat2", kinds: kindCreate | kindTruncate, decode: decodeOpenat2},
+	{nr: unix.SYS_OPENAT, name: "openat", kinds: kindCreate | kindTruncate | kindOpen, flags: &openFlags{argument: 2}, decode: decodeOpenat},
+	{nr: unix.SYS_OPENAT2, name: "openat2", kinds: kindCreate | kindTruncate | kindOpen, decode: decodeOpenat2},
+	{nr: unix.SYS_OPEN_BY_HANDLE_AT, name: "open_by_handle_at", kinds: kindOpen, flags: &openFlags{argument: 2}, decode: decodeOpenByHandle},
 	{nr: unix.SYS_MKNODAT, name: "mknodat", kinds: kindCreate, decode: decodeMknodat},
 	{nr: unix.SYS_LINKAT, name: "linkat", kinds: kindCreate, decode: decodeLinkat},
 	{nr: unix.SYS_SYMLINKAT, name: "symlinkat", kinds: kindCreate, decode: decodeSymlinkat},
-	{nr: unix.SYS_TRUNCATE, name: "truncate", kinds: kindTruncate, decode: decodeTruncate},
+	{nr: unix.SYS_TRUNCATE, name: "truncate", kinds: kindTruncate | kindOpen, decode: decodeTruncate},
 	{nr: unix.SYS_FTRUNCATE, name: "ftruncate", kinds: kindTruncate, decode: decodeFtruncate},
 	{nr: unix.SYS_FALLOCATE, name: "fallocate", kinds: kindTruncate, decode: decodeFallocate},
 	{nr: unix.SYS_RENAMEAT, name: "renameat", kinds: kindRename, decode: decodeRenameat},

@@ -11,8 +11,8 @@ const (
 
 // olderCalls are those that newer architectures do not have.
 var olderCalls = []call{
-	{nr: unix.SYS_OPEN, name: "open", kinds: kindCreate | kindTruncate, flagArgument: 1, flagMask: unix.O_CREAT | unix.O_TRUNC, decode: decodeOpen},
-	{nr: unix.SYS_CREAT, name: "creat", kinds: kindCreate | kindTruncate, decode: decodeCreat},
+	{nr: unix.SYS_OPEN, name: "open", kinds: kindCreate | kindTruncate | kindOpen, flags: &openFlags{argument: 1}, decode: decodeOpen},
+	{nr: unix.SYS_CREAT, name: "creat", kinds: kindCreate | kindTruncate | kindOpen, decode: decodeCreat},
 	{nr: unix.SYS_MKNOD, name: "mknod", kinds: kindCreate, decode: decodeMknod},
 	{nr: unix.SYS_RENAME, name: "rename", kinds: kindRename, decode: decodeRename},
 	{nr: unix.SYS_LINK, name: "link", kinds: kindCreate, decode: decodeLink},

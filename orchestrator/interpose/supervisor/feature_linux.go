@@ -62,7 +62,7 @@ func probeFilter(features *interpose.Features) error {
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		listener, err := installFilter(buildFilter(nil))
+		listener, err := installFilter(buildFilter(nil, 0))
 		if err == nil {
 			features.KillableWait = true
 			features.SyncWakeUp = setSyncWakeUp(listener)

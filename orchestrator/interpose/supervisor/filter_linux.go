@@ -25,10 +25,10 @@ func answer(action uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: action}
 }
 
-// buildFilter makes the program that traps exactly the given calls.
+// buildFilter makes the program that traps exactly the given calls, where they can be one of the wanted kinds.
 //
 // Every other call takes the same way through it, whatever its arguments, so that the kernel (5.11 and later) finds out once that it is always allowed and does not run the program for it any more.
-func buildFilter(trapped []*call) []unix.SockFilter {
+func buildFilter(trapped []*call, wanted kind) []unix.SockFilter {
 	program := []unix.SockFilter{
 		load(dataArchitecture),
 		jumpIf(unix.BPF_JEQ, auditArchitecture, 4, 0),
@@ -40,7 +40,7 @@ func buildFilter(trapped []*call) []unix.SockFilter {
 		load(dataNumber),
 	}
 	for _, c := range trapped {
-		block := trapBlock(c)
+		block := trapBlock(c, wanted)
 		program = append(program, jumpIf(unix.BPF_JEQ, uint32(c.nr), 0, uint8(len(block))))
 		program = append(program, block...)
 	}
@@ -48,7 +48,7 @@ func buildFilter(trapped []*call) []unix.SockFilter {
 }
 
 // trapBlock decides about one call, of which the program knows the number already.
-func trapBlock(c *call) []unix.SockFilter {
+func trapBlock(c *call, wanted kind) []unix.SockFilter {
 	switch {
 	case c.sharedMapping:
 		// MAP_SHARED and MAP_SHARED_VALIDATE differ in a bit that MAP_PRIVATE has too, so the type is compared, not tested.
@@ -63,10 +63,10 @@ func trapBlock(c *call) []unix.SockFilter {
 			answer(unix.SECCOMP_RET_USER_NOTIF),
 			answer(unix.SECCOMP_RET_ALLOW),
 		}
-	case c.flagMask != 0:
+	case c.flags != nil:
 		return []unix.SockFilter{
-			loadArgument(c.flagArgument),
-			jumpIf(unix.BPF_JSET, c.flagMask, 0, 1),
+			loadArgument(c.flags.argument),
+			jumpIf(unix.BPF_JSET, c.flags.mask(wanted), 0, 1),
 			answer(unix.SECCOMP_RET_USER_NOTIF),
 			answer(unix.SECCOMP_RET_ALLOW),
 		}

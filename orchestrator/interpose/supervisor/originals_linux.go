@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// changingKinds is what Plan.Originals has to see.
-const changingKinds = kindWrite | kindRename | kindCreate | kindTruncate | kindUnlink | kindMkdir
+// changingKinds is what Plan.Originals has to see: whatever changes a name, and what lets the program change a file. What it then writes need not be seen.
+const changingKinds = kindOpen | kindRename | kindCreate | kindUnlink | kindMkdir
 
 // originals are what files were before the program first changed them, over all lives of the program since they were last put back.
 type originals struct {
@@ -33,7 +33,7 @@ func (o *originals) covers(path string) bool {
 
 // keep saves what an operation is about to change for the first time.
 func (o *originals) keep(op *operation) error {
-	if op.kind&changingKinds == 0 {
+	if op.kind&(changingKinds|kindTruncate) == 0 {
 		return nil
 	}
 	for _, place := range []*place{op.place, op.other} {

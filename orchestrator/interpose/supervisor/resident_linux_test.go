@@ -128,6 +128,35 @@ func TestOriginalsArePutBack(t *testing.T) {
 	}
 }
 
+// A file is put back however the program came to change it, though nobody looks at what is written: by open for writing alone, by its name, through memory, in its second life.
+func TestOriginalsAreKeptFromTheFirstOpen(t *testing.T) {
+	directory := t.TempDir()
+	for _, name := range []string{"written", "cut", "shortened", "mapped", "read"} {
+		if err := os.WriteFile(filepath.Join(directory, name), []byte("what was there\n"), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := listing(t, directory)
+	p := resident(t, target, "script", directory, "write,written,3,XX", "cut,cut,4", "shorten,shortened,5", "map,mapped,XXXX", "sync,read")
+	for life := range 2 {
+		for _, event := range p.life(life+1, nil) {
+			if event.Kind == interpose.Coverage || event.Kind == interpose.Exited && event.Code != 0 {
+				t.Errorf("%+v: %s", event, p.errors())
+			}
+		}
+	}
+	changed := listing(t, directory)
+	if diff := cmp.Diff(before, changed); strings.Count(diff, "\n-") != 4 {
+		t.Fatalf("not every file was changed (-before +after):\n%s", diff)
+	}
+	if err := p.client.PutBack(withTimeout(t)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, listing(t, directory)); diff != "" {
+		t.Errorf("what is there now (-before +after):\n%s", diff)
+	}
+}
+
 // A directory is made what it was: contents, modes, links, what is new and what is gone, and a file of another type.
 func TestRestore(t *testing.T) {
 	directory := t.TempDir()

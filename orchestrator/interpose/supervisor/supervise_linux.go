@@ -159,7 +159,7 @@ func (s *supervisor) start(plan interpose.Plan) error {
 		s.output.follow(plan.Incarnation, s.events)
 	}
 	trapped, _ := selectCalls(wanted)
-	if err := sendFilter(channel[0], buildFilter(trapped)); err != nil {
+	if err := sendFilter(channel[0], buildFilter(trapped, wanted)); err != nil {
 		return err
 	}
 	listener, err := receiveListener(channel[0])
