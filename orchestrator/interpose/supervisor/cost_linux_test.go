@@ -29,11 +29,13 @@ const (
 // cost is what the target measures in one turn, in nanoseconds: medians, and each write with fdatasync.
 type cost struct {
 	write, untrapped float64
-	synced           []float64
+	inPlace, atEnd   []float64
 }
 
 func writeOf(c cost) float64     { return c.write }
 func untrappedOf(c cost) float64 { return c.untrapped }
+func inPlaceOf(c cost) []float64 { return c.inPlace }
+func atEndOf(c cost) []float64   { return c.atEnd }
 
 // turnsPerBlock is how many turns in a row are taken together to compare writes with fdatasync: a single one says more of the disk at that moment than of the program.
 const turnsPerBlock = 20
@@ -62,9 +64,14 @@ func TestCost(t *testing.T) {
 	native := counted.native(untrappedOf).median
 	free := untrapped.median <= native/20+2
 	fmt.Printf("a call that is not trapped takes %v, and %v more under the interposer: %s\n", duration(native), untrapped, verdict(free))
-	fmt.Printf("a write with fdatasync takes %v, and\n", duration(median(counted.natives, 0, len(counted.natives))))
-	counted.printSlowed("the write trapped")
-	both.printSlowed("both trapped")
+	for _, synced := range []struct {
+		where string
+		of    func(cost) []float64
+	}{{"at the end of a file", atEndOf}, {"in place", inPlaceOf}} {
+		fmt.Printf("a write with fdatasync %s takes %v, and\n", synced.where, duration(median(counted.natives, synced.of)))
+		counted.printSlowed("the write trapped", synced.of)
+		both.printSlowed("both trapped", synced.of)
+	}
 	if !free {
 		t.Error("a call that is not trapped costs more than without the interposer")
 	}
@@ -89,8 +96,8 @@ func (c comparison) printExtra(what string, aim time.Duration) {
 }
 
 // printSlowed prints how much slower a write with fdatasync is than a native one.
-func (c comparison) printSlowed(what string) {
-	slowed, floor := c.slowed(c.interposed), c.slowed(c.floor)
+func (c comparison) printSlowed(what string, of func(cost) []float64) {
+	slowed, floor := c.slowed(c.interposed, of), c.slowed(c.floor, of)
 	fmt.Printf("  %-36s %s; aim %.0f %%: %s; the floor %s\n", what, slowed.percent(), 100*aimSynced, verdict(slowed.median-1 <= aimSynced), floor.percent())
 }
 
@@ -121,19 +128,19 @@ func (c comparison) extra(turns []cost, of func(cost) float64) spread {
 }
 
 // slowed is how many times as long a write with fdatasync takes.
-func (c comparison) slowed(turns []cost) spread {
+func (c comparison) slowed(turns []cost, of func(cost) []float64) spread {
 	var ratios []float64
 	for first := 0; first+turnsPerBlock <= len(turns); first += turnsPerBlock {
-		ratios = append(ratios, median(turns, first, first+turnsPerBlock)/median(c.natives, first, first+turnsPerBlock))
+		ratios = append(ratios, median(turns[first:first+turnsPerBlock], of)/median(c.natives[first:first+turnsPerBlock], of))
 	}
 	return spreadOf(ratios)
 }
 
 // median is that of the writes with fdatasync of some turns.
-func median(turns []cost, first, last int) float64 {
+func median(turns []cost, of func(cost) []float64) float64 {
 	var all []float64
-	for _, turn := range turns[first:last] {
-		all = append(all, turn.synced...)
+	for _, turn := range turns {
+		all = append(all, of(turn)...)
 	}
 	return spreadOf(all).median
 }
@@ -223,13 +230,19 @@ func parseCost(t *testing.T, output string) (turns []cost, written int) {
 		}
 		var c cost
 		_, err := fmt.Sscanf(lines.Text(), "turn %g %g", &c.write, &c.untrapped)
-		_, list, _ := strings.Cut(lines.Text(), "[")
-		for _, text := range strings.Fields(strings.TrimSuffix(list, "]")) {
-			took, parseErr := strconv.ParseFloat(text, 64)
-			err = errors.Join(err, parseErr)
-			c.synced = append(c.synced, took)
+		lists := strings.Split(lines.Text(), "[")
+		if len(lists) != 3 {
+			t.Fatalf("unexpected output %q", lines.Text())
 		}
-		if err != nil || len(c.synced) == 0 {
+		for i, into := range []*[]float64{&c.inPlace, &c.atEnd} {
+			list, _, _ := strings.Cut(lists[i+1], "]")
+			for _, text := range strings.Fields(list) {
+				took, parseErr := strconv.ParseFloat(text, 64)
+				err = errors.Join(err, parseErr)
+				*into = append(*into, took)
+			}
+		}
+		if err != nil || len(c.inPlace) == 0 || len(c.atEnd) == 0 {
 			t.Fatalf("unexpected output %q: %v", lines.Text(), err)
 		}
 		turns = append(turns, c)

@@ -17,11 +17,11 @@ const measureTurns = 400
 // How a turn divides its calls.
 const (
 	writesPerOpen = 8  // of the timed writes, before the descriptor's number is given to another file
-	syncsPerTurn  = 25 // timed writes with fdatasync, behind one that is not timed
+	syncsPerTurn  = 25 // timed writes with fdatasync, in place and at the end of the file, behind one of each that is not timed
 	untrappedRuns = 10 // so many calls that nobody traps are timed as one
 )
 
-// measure: FILE COUNT MINE NEXT. Several of them take turns, by one byte in a named pipe of each: MINE is read from before a turn, NEXT written to after it. For each turn it prints, in nanoseconds, the median time of a write, through one number of a descriptor that belongs to FILE and to another file by turns; of a call that nobody traps; and the times of writes with fdatasync. At the end it prints how many writes went to FILE.
+// measure: FILE COUNT MINE NEXT. Several of them take turns, by one byte in a named pipe of each: MINE is read from before a turn, NEXT written to after it. For each turn it prints, in nanoseconds, the median time of a write, through one number of a descriptor that belongs to FILE and to another file by turns; of a call that nobody traps; and the times of writes with fdatasync, in place and at the end of the file, for which a file system has more to sync. At the end it prints how many writes went to FILE.
 func measure(arguments []string) error {
 	runtime.LockOSThread()
 	m := &measurement{path: arguments[0], data: make([]byte, 100)}
@@ -57,17 +57,18 @@ type measurement struct {
 	data    []byte
 	file    int
 	other   bool // file is the other one
-	written int  // to the path
+	end     int64
+	written int // to the path
 	err     error
 }
 
 func (m *measurement) turn(count int) {
-	var write, untrapped, synced []int64
+	var write, untrapped []int64
 	for i := range count {
 		if i%writesPerOpen == 0 {
 			m.open(i/writesPerOpen%2 == 1)
 		}
-		write = append(write, m.time(m.write))
+		write = append(write, m.time(func() error { return m.write(0) }))
 		if i == count-1 {
 			m.close()
 		}
@@ -81,9 +82,26 @@ func (m *measurement) turn(count int) {
 		})/untrappedRuns)
 	}
 	m.open(false)
+	inPlace := m.synced(func() int64 { return 0 })
+	m.end = int64(len(m.data))
+	atEnd := m.synced(func() int64 {
+		m.end += int64(len(m.data))
+		return m.end - int64(len(m.data))
+	})
+	if err := unix.Ftruncate(m.file, int64(len(m.data))); m.err == nil {
+		m.err = err
+	}
+	m.close()
+	fmt.Println("turn", median(write), median(untrapped), inPlace, atEnd)
+}
+
+// synced times writes with fdatasync. The first one syncs what the others had left and is not timed.
+func (m *measurement) synced(offset func() int64) []int64 {
+	var took []int64
 	for range 1 + syncsPerTurn {
-		synced = append(synced, m.time(func() error {
-			if err := m.write(); err != nil {
+		at := offset()
+		took = append(took, m.time(func() error {
+			if err := m.write(at); err != nil {
 				return err
 			}
 			if _, _, errno := unix.RawSyscall(unix.SYS_FDATASYNC, uintptr(m.file), 0, 0); errno != 0 {
@@ -92,9 +110,7 @@ func (m *measurement) turn(count int) {
 			return nil
 		}))
 	}
-	m.close()
-	// The first one has synced what the others had left.
-	fmt.Println("turn", median(write), median(untrapped), synced[1:])
+	return took[1:]
 }
 
 func (m *measurement) time(call func() error) int64 {
@@ -108,8 +124,8 @@ func (m *measurement) time(call func() error) int64 {
 }
 
 // write makes the call without a word to the scheduler of this program, which does work of its own when a call takes longer than it did.
-func (m *measurement) write() error {
-	_, _, errno := unix.RawSyscall6(unix.SYS_PWRITE64, uintptr(m.file), uintptr(unsafe.Pointer(&m.data[0])), uintptr(len(m.data)), 0, 0, 0)
+func (m *measurement) write(offset int64) error {
+	_, _, errno := unix.RawSyscall6(unix.SYS_PWRITE64, uintptr(m.file), uintptr(unsafe.Pointer(&m.data[0])), uintptr(len(m.data)), uintptr(offset), 0, 0)
 	if !m.other {
 		m.written++
 	}
