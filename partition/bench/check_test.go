@@ -221,14 +221,22 @@ func TestJournalIsRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	bytes := 0
-	for _, n := range library.disk.records {
-		bytes += n
+	trace, used := library.disk.noted()
+	writes, rowsWritten := 0, 0
+	for _, g := range trace.groups {
+		bytes += g.record
+		writes += g.rows
+	}
+	for _, w := range trace.writes {
+		rowsWritten += int(w.bytes)
 	}
 	least := o.rows*rowBytes + chunks*idBytes
-	if len(library.disk.records) != len(o.groups) || bytes < least || bytes > least*5/4 {
-		t.Errorf("%d records with %d bytes for %d groups with %d bytes of rows and ids", len(library.disk.records), bytes, len(o.groups), least)
+	if len(trace.groups) != len(o.groups) || bytes < least || bytes > least*5/4 {
+		t.Errorf("%d records with %d bytes for %d groups with %d bytes of rows and ids", len(trace.groups), bytes, len(o.groups), least)
 	}
-	_, used := library.disk.noted()
+	if writes != used[rowsWrite].calls || writes != len(trace.writes) || rowsWritten < o.rows*rowBytes || rowsWritten > o.rows*rowBytes+small.partitions*len(header+"\n") {
+		t.Errorf("%d bytes of rows in %d writes are in the trace, of %d rows in %d writes", rowsWritten, writes, o.rows, used[rowsWrite].calls)
+	}
 	for what, calls := range map[int]int{journalWrite: len(o.groups), journalSync: len(o.groups), stateWrite: 2 * len(o.groups), otherSync: 0} {
 		if used[what].calls != calls {
 			t.Errorf("use %d was made %d times by %d groups, want %d", what, used[what].calls, len(o.groups), calls)

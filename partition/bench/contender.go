@@ -80,9 +80,11 @@ const (
 	namePebble    = "Pebble"
 	nameAppend    = "append"
 	nameRaw       = "raw"
+	nameFloor     = "raw+files"
 )
 
-// contenders are all but the raw limit, which repeats what killpoint did.
+// contenders are all but the raw limit and the floor, which repeat what
+// killpoint did.
 func contenders() []contender {
 	return []contender{killpoint(), stateFile(), idLog(), bolt(), sqlite(), pebbleDB(), plainAppend()}
 }

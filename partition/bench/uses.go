@@ -36,8 +36,29 @@ type use struct {
 type diskRecorder struct {
 	partition.FS
 	mu      sync.Mutex
-	records []int // bytes of each
+	journal string // where the last record went
+	files   map[string]int32
+	trace   trace
 	uses    [uses]use
+}
+
+// trace is what a run of groups asked of the journal and the partition files.
+type trace struct {
+	groups []group
+	writes []rowWrite // of all groups, one after the other
+}
+
+// group is what one record brought with it.
+type group struct {
+	record   int  // bytes
+	turnover bool // it began the other journal: a checkpoint goes on beside it
+	rows     int  // writes to partition files
+}
+
+// rowWrite is a write to a partition file.
+type rowWrite struct {
+	offset      int64
+	file, bytes int32
 }
 
 var recordStart = []byte("\r\nKPJ")
@@ -53,14 +74,40 @@ func (r *diskRecorder) use(what int, began time.Time) {
 // reset forgets what was noted so far.
 func (r *diskRecorder) reset() {
 	r.mu.Lock()
-	r.records, r.uses = nil, [uses]use{}
+	r.trace, r.uses = trace{}, [uses]use{}
 	r.mu.Unlock()
 }
 
-func (r *diskRecorder) noted() ([]int, [uses]use) {
+func (r *diskRecorder) noted() (trace, [uses]use) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.records, r.uses
+	return r.trace, r.uses
+}
+
+// record notes a record of so many bytes, and rows the rows that went to a
+// file; the record that names them has been written by then.
+func (r *diskRecorder) record(journal string, bytes int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trace.groups = append(r.trace.groups, group{record: bytes, turnover: r.journal != "" && r.journal != journal})
+	r.journal = journal
+}
+
+func (r *diskRecorder) rows(name string, offset int64, bytes int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.files == nil {
+		r.files = map[string]int32{}
+	}
+	file, known := r.files[name]
+	if !known {
+		file = int32(len(r.files))
+		r.files[name] = file
+	}
+	if n := len(r.trace.groups); n > 0 {
+		r.trace.groups[n-1].rows++
+		r.trace.writes = append(r.trace.writes, rowWrite{offset: offset, file: file, bytes: int32(bytes)})
+	}
 }
 
 func (r *diskRecorder) Open(name string) (partition.File, error) {
@@ -76,7 +123,7 @@ func (r *diskRecorder) wrap(name string) func(partition.File, error) (partition.
 		if err != nil {
 			return f, err
 		}
-		recorded := &recordedFile{File: f, recorder: r, write: otherWrite, sync: otherSync}
+		recorded := &recordedFile{File: f, recorder: r, name: name, write: otherWrite, sync: otherSync}
 		switch base := filepath.Base(name); {
 		case strings.HasPrefix(base, "journal-"):
 			recorded.write, recorded.sync = journalWrite, journalSync
@@ -92,6 +139,7 @@ func (r *diskRecorder) wrap(name string) func(partition.File, error) (partition.
 type recordedFile struct {
 	partition.File
 	recorder    *diskRecorder
+	name        string
 	write, sync int
 	grown       bool // what is not synced yet makes room, and is no record
 }
@@ -102,10 +150,11 @@ func (f *recordedFile) WriteAt(p []byte, offset int64) (int, error) {
 		if f.grown = !bytes.HasPrefix(p, recordStart); f.grown {
 			use = otherWrite
 		} else {
-			f.recorder.mu.Lock()
-			f.recorder.records = append(f.recorder.records, len(p))
-			f.recorder.mu.Unlock()
+			f.recorder.record(f.name, len(p))
 		}
+	}
+	if use == rowsWrite {
+		f.recorder.rows(f.name, offset, len(p))
 	}
 	defer f.recorder.use(use, time.Now())
 	return f.File.WriteAt(p, offset)
@@ -120,19 +169,20 @@ func (f *recordedFile) SyncData() error {
 	return f.File.SyncData()
 }
 
-// printUses prints what a group's time went to, beside what the raw limit took
+// printUses prints what a group's time went to, beside what the limits took
 // for it.
 func (b *bench) printUses(measured []cell, all map[cell]results) {
-	fmt.Fprintf(b.out, "\nWhere killpoint's time goes, in microseconds a group, with the calls in brackets; raw: what the raw limit takes for the same group.\n")
+	fmt.Fprintf(b.out, "\nWhere killpoint's time goes, in microseconds a group, with the calls in brackets; raw and floor: what the limits take for the same group.\n")
 	fmt.Fprintf(b.out, "Rows of large groups are written while the journal is synced, and what comes after them is done in the background: the parts can be more than the whole.\n\n")
 	w := tabwriter.NewWriter(b.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "durability\tbatching\trows/chunk\tpartitions\traw\ta group\tjournal\tits sync\trows\tstate files\tids and room\tother syncs\t")
+	fmt.Fprintln(w, "durability\tbatching\trows/chunk\tpartitions\traw\tfloor\ta group\tjournal\tits sync\trows\tstate files\tids and room\tother syncs\t")
 	for _, c := range measured {
-		library, limit := all[c][nameKillpoint], all[c][nameRaw]
-		if library == nil || limit == nil {
+		library, limit, floor := all[c][nameKillpoint], all[c][nameRaw], all[c][nameFloor]
+		if library == nil || limit == nil || floor == nil {
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t", c.durability, c.batching(), c.rows, c.partitions, perGroup(limit.took, limit.commits), perGroup(library.took, library.commits))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t", c.durability, c.batching(), c.rows, c.partitions,
+			perGroup(limit.took, limit.commits), perGroup(floor.took, floor.commits), perGroup(library.took, library.commits))
 		for _, u := range library.uses {
 			fmt.Fprintf(w, "%s (%s)\t", perGroup(u.took, library.commits), threeDigits(float64(u.calls)/float64(library.commits)))
 		}
