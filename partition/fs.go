@@ -46,6 +46,12 @@ type File interface {
 	Close() error
 }
 
+// earlySyncer is a File that can have the disk begin to write bytes before
+// SyncData waits for them.
+type earlySyncer interface {
+	StartSync(offset, length int64) error
+}
+
 // OS returns the operating system's file system.
 func OS() FS { return osFS{} }
 

@@ -255,11 +255,13 @@ func (m *Manager) writesBeside() bool {
 }
 
 // writeBeside begins to write the group to the files, beside the sync of its
-// record. A small group is written at once: it takes less time than to have
-// another thread do it. What fails, apply tries again.
+// record. A small group is written at once, while the disk has begun with the
+// record: it takes less time than to have another thread do it. What fails,
+// apply tries again.
 func (m *Manager) writeBeside() (wait func()) {
 	write := func() { _ = m.writeFiles() }
 	if m.options.launch == nil && len(m.plan.writes) <= atOnceFiles && len(m.plan.record) <= atOnceBytes {
+		m.journal.hurry(len(m.plan.record))
 		write()
 		return func() {}
 	}
@@ -269,7 +271,7 @@ func (m *Manager) writeBeside() (wait func()) {
 // A group of no more files and bytes is small.
 const (
 	atOnceFiles = 24
-	atOnceBytes = 64 << 10
+	atOnceBytes = 512 << 10
 )
 
 // writeFiles writes the group to the partition files and then to the state

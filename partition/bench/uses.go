@@ -160,6 +160,14 @@ func (f *recordedFile) WriteAt(p []byte, offset int64) (int, error) {
 	return f.File.WriteAt(p, offset)
 }
 
+// StartSync passes on what the operating system's files can do.
+func (f *recordedFile) StartSync(offset, length int64) error {
+	if early, can := f.File.(interface{ StartSync(offset, length int64) error }); can {
+		return early.StartSync(offset, length)
+	}
+	return nil
+}
+
 func (f *recordedFile) SyncData() error {
 	use := f.sync
 	if f.grown {
