@@ -13,9 +13,9 @@ import (
 
 var rates = flag.Bool("rates", false, "print how many crash points go into a minute, beside a plain script")
 
-// The rates of the ways to crash worker-2 of the shipped pipeline, and of the
-// script that does it one by one, in one run. Only points count whose own
-// checks ran.
+// The rates of the ways to crash worker-2 of the shipped pipeline, of the
+// script that does it one by one, and of the pipeline's own processes with
+// nothing around them, in one run. Only points count whose own checks ran.
 func TestRates(t *testing.T) {
 	if !*rates {
 		t.Skip("takes some minutes; make rate runs it")
@@ -35,17 +35,19 @@ func TestRates(t *testing.T) {
 	}
 	seconds, _ := strconv.ParseFloat(string(found[1]), 64)
 	plain := crashes * 60 / max(seconds, 1)
+	bare := bareRate(t)
 	fmt.Printf("%-28s %8s %10s %8s\n", "", "a minute", "of a goal", "of plain")
 	for _, line := range []struct {
 		name       string
 		rate, goal float64
-	}{{"in place", process, 1000}, {"container kills", container, 120}, {"plain script", plain, 0}} {
+	}{{"in place", process, 1000}, {"container kills", container, 120}, {"plain script", plain, 0}, {"processes alone", bare, 0}} {
 		goal := ""
 		if line.goal > 0 {
 			goal = fmt.Sprintf("%.0f %%", 100*line.rate/line.goal)
 		}
 		fmt.Printf("%-28s %8.1f %10s %7.1fx\n", line.name, line.rate, goal, line.rate/plain)
 	}
+	fmt.Println("Processes alone: the pipeline once through and worker-2 once more, without containers, crash points, putting back and checks.")
 }
 
 // exploredRate explores a sample of points and says how many went into a minute.

@@ -20,8 +20,8 @@ type Way string
 const (
 	// KillProcess ends and starts the programs in containers that stay.
 	KillProcess Way = "process"
-	// KillContainer gives the target a container for each trial, which the
-	// engine kills; the other services stay and start in place.
+	// KillContainer has the engine kill the target's container, and start it
+	// again; the other services stay and start in place.
 	KillContainer Way = "container"
 	// Fresh gives all services containers of their own in each trial.
 	Fresh Way = "fresh"

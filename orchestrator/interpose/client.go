@@ -87,6 +87,12 @@ func (c *Client) Kill(ctx context.Context) error {
 	return err
 }
 
+// Freeze stops every process of the program, for good: the container is to be killed. It answers with a Frozen event, before which every line is reported that the program wrote.
+func (c *Client) Freeze(ctx context.Context) error {
+	_, err := c.call(ctx, Request{Name: CommandFreeze})
+	return err
+}
+
 // Start starts the program again, after Kill or an Exited event, as the incarnation that the plan says.
 func (c *Client) Start(ctx context.Context, plan Plan) error {
 	_, err := c.call(ctx, Request{Name: CommandStart, Plan: &plan})

@@ -33,6 +33,7 @@ const (
 	CommandRelease CommandName = "release" // let the held program go on
 	CommandLose    CommandName = "lose"    // take un-synced changes away, at a held point
 	CommandKill    CommandName = "kill"    // kill every process of the program and stay
+	CommandFreeze  CommandName = "freeze"  // stop every process of the program, for a kill of the container
 	CommandSignal  CommandName = "signal"  // send the program a signal, as the engine would
 	CommandStart   CommandName = "start"   // start the program again, with a new plan
 	CommandPutBack CommandName = "putback" // make the files that Plan.Originals covers what they were; the program must be dead

@@ -15,6 +15,7 @@ const (
 	Coverage Kind = "coverage" // something that the interposer cannot see; Message says what
 	Exited   Kind = "exited"   // the program ended by itself, with Code; Counts says how far each point got
 	Killed   Kind = "killed"   // every process was killed by command
+	Frozen   Kind = "frozen"   // every process was stopped by command, and every line that it had written was reported before; Changed says what else there is to know
 	Failed   Kind = "failed"   // the interposer itself cannot go on: the run is broken
 	Reply    Kind = "reply"    // the answer to a command
 )
@@ -77,6 +78,8 @@ type Event struct {
 
 	// Counts says, for each point by ID, how many calls matched it in this incarnation.
 	Counts map[string]int `json:"counts,omitempty"`
+	// Changed belongs to Frozen: the program may have changed files that Plan.Originals covers since they were last put back, and that do not go with the container. Its death takes along what they were.
+	Changed bool `json:"changed,omitempty"`
 	// Command is the number of the command that a Reply answers.
 	Command int64 `json:"command,omitempty"`
 

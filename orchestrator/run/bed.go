@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,8 +47,8 @@ type Bed struct {
 type BedOptions struct {
 	// Target is the service that crash points are in.
 	Target string
-	// KillContainer gives the target a fresh container in each trial, which
-	// is killed over the Docker API; the others stay and start in place.
+	// KillContainer has the target's container killed, over the Docker API, and
+	// started again; the others stay, and their programs start in place.
 	KillContainer bool
 }
 
@@ -62,7 +63,6 @@ func (o *Orchestrator) NewBed(ctx context.Context, sc *scenario.Scenario, sys *s
 	b := &Bed{Orchestrator: o, system: sys, facts: factsOf(sc), choice: options, residents: map[string]*resident{}, dir: dir}
 	b.group = o.newGroup(id, sc.Name, sys, history.NewRecorder(history.Meta{RunID: id}, dir))
 	b.group.abort = b.fail
-	b.group.route = b.route
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("make the containers for many trials: %w", err), b.Close(ctx))
@@ -117,7 +117,6 @@ func (b *Bed) create(ctx context.Context, sc *scenario.Scenario) error {
 			b.residents[spec.Name].spec = spec
 			if b.choice.KillContainer && spec.Name == b.choice.Target {
 				b.killed = &killedTarget{bed: b}
-				s.spec.Networks, s.spec.NetworkMode = nil, "none" // nobody is to take it for the target
 			}
 		}
 		own = append(own, s)
@@ -177,7 +176,7 @@ func (b *Bed) open(ctx context.Context) error {
 		if len(r.restores) == 0 {
 			continue
 		}
-		if err := r.client.Snapshot(ctx, r.restores...); err != nil {
+		if err := r.link().Snapshot(ctx, r.restores...); err != nil {
 			return fmt.Errorf("see what is in the volumes of %s: %w", spec.Name, err)
 		}
 	}
@@ -218,15 +217,6 @@ func (r *resident) findVolumes(taken map[string]bool) {
 	}
 }
 
-// route says whose the events of a container are: the target's, where it has
-// one of its own in each trial, are the trial's.
-func (b *Bed) route(service string) *service {
-	if b.killed != nil && service == b.choice.Target {
-		return b.killed.tenant.Load()
-	}
-	return b.group.services[service]
-}
-
 // fail notes what makes the bed useless.
 func (b *Bed) fail(err error) {
 	b.mu.Lock()
@@ -234,12 +224,24 @@ func (b *Bed) fail(err error) {
 		b.broken = err
 	}
 	b.mu.Unlock()
-	for _, r := range b.residents {
+	for _, r := range b.places() {
 		if s := r.tenant.Load(); s != nil {
 			s.abort(err)
 			return
 		}
 	}
+}
+
+// places are the residents, and the target's place where it has one of its own.
+func (b *Bed) places() []*resident {
+	places := slices.Collect(maps.Values(b.residents))
+	if b.killed == nil {
+		return places
+	}
+	if place := b.killed.place.Load(); place != nil {
+		places = append(places, place)
+	}
+	return places
 }
 
 // Err says why the bed is of no use any more; nil while it is.
@@ -287,10 +289,11 @@ func (r *run) occupy(ctx context.Context) error {
 	for _, s := range r.services {
 		resident := b.residents[s.spec.Name]
 		if b.killed != nil && s.spec.Name == b.choice.Target {
-			if err := b.killed.make(ctx, r, s); err != nil {
-				return err
+			place, err := b.killed.ready(ctx)
+			if err != nil {
+				return fmt.Errorf("make the container that is killed: %w", err)
 			}
-			continue
+			resident = place
 		}
 		if resident == nil {
 			s.shared, s.home = true, fixture{}
@@ -313,11 +316,14 @@ func (b *Bed) reset(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, resetTime)
 	defer cancel()
-	if err := b.each(ctx, (*resident).reset); err != nil {
+	if err := b.stopAll(ctx); err != nil {
 		return err
 	}
 	clearing, ctx := errgroup.WithContext(ctx)
 	clearing.Go(safely("put files back", func() error { return b.each(ctx, (*resident).putBack) }))
+	if b.killed != nil {
+		clearing.Go(safely("put files back", func() error { return b.killed.putBack(ctx) }))
+	}
 	if b.link != nil {
 		clearing.Go(safely("clear the broker", func() error {
 			return b.link.broker.ClearVirtualHost(ctx, b.link.virtualHost, b.link.user)
@@ -329,6 +335,16 @@ func (b *Bed) reset(ctx context.Context) error {
 // resetTime bounds a reset: it takes milliseconds, or something is wrong.
 const resetTime = 30 * time.Second
 
+// stopAll ends whatever runs.
+func (b *Bed) stopAll(ctx context.Context) error {
+	if b.killed != nil {
+		if err := b.killed.reset(ctx); err != nil {
+			return err
+		}
+	}
+	return b.each(ctx, (*resident).reset)
+}
+
 // each does something with every resident, side by side.
 func (b *Bed) each(ctx context.Context, do func(*resident, context.Context) error) error {
 	all, ctx := errgroup.WithContext(ctx)
@@ -339,14 +355,10 @@ func (b *Bed) each(ctx context.Context, do func(*resident, context.Context) erro
 }
 
 // vacate ends the programs of a trial that is over.
-func (b *Bed) vacate(ctx context.Context, g *group) {
+func (b *Bed) vacate(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resetTime)
 	defer cancel()
-	if b.killed != nil {
-		b.killed.tenant.Store(nil)
-		g.remove(ctx)
-	}
-	if err := b.each(ctx, (*resident).reset); err != nil {
+	if err := b.stopAll(ctx); err != nil {
 		b.fail(err)
 	}
 }
@@ -360,12 +372,12 @@ func (b *Bed) Close(ctx context.Context) error {
 		b.broken = errors.New("the bed is closed")
 	}
 	b.mu.Unlock()
-	for _, r := range b.residents {
+	for _, r := range b.places() {
 		r.tenant.Store(nil)
-		if r.client != nil {
-			r.client.Close()
-			<-r.gone
-		}
+		r.leave()
+	}
+	if b.killed != nil {
+		b.killed.remove(ctx)
 	}
 	if b.link != nil {
 		(&run{group: b.group, broker: b.link, scenario: &scenario.Scenario{}}).leaveBroker(ctx)

@@ -64,28 +64,47 @@ func gist(t *testing.T, h *history.History) []string {
 // what the first was: lives count from 1 again, files are what they were, and
 // nothing of a trial before is seen.
 func TestTrialsAreRuns(t *testing.T) {
-	for name, options := range map[string]BedOptions{
-		"in place":   {Target: "worker"},
-		"containers": {Target: "worker", KillContainer: true},
+	const trials = 10
+	for name, test := range map[string]struct {
+		options        BedOptions
+		scenario, file string
+		containers     int // that were made to be killed
+	}{
+		"in place": {options: BedOptions{Target: "worker"}, scenario: "bed.yaml", file: "/said"},
+		"a container that is killed": {
+			options: BedOptions{Target: "worker", KillContainer: true}, scenario: "bed-tidy.yaml", file: "/shared/said", containers: 1,
+		},
+		"a container that is killed, and its volume changed": {
+			options: BedOptions{Target: "worker", KillContainer: true}, scenario: "bed-alone.yaml", file: "/alone/said", containers: trials,
+		},
+		"a container that is killed and changed": {
+			options: BedOptions{Target: "worker", KillContainer: true}, scenario: "bed.yaml", file: "/said", containers: trials,
+		},
 	} {
-		t.Run(name, func(t *testing.T) { trialsAreRuns(t, options) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := trialsAreRuns(t, trials, test.options, test.scenario, test.file)
+			if b.killed != nil && b.killed.made != test.containers {
+				t.Errorf("%d containers were made for %d trials, want %d", b.killed.made, trials, test.containers)
+			}
+		})
 	}
 }
 
-func trialsAreRuns(t *testing.T, options BedOptions) {
-	t.Parallel()
+func trialsAreRuns(t *testing.T, trials int, options BedOptions, scenario, file string) *Bed {
+	t.Helper()
 	ctx := with(t)
-	b, o := bed(t, ctx, "bed.yaml", options)
-	sc, sys := mustLoad(t, "bed.yaml")
+	b, o := bed(t, ctx, scenario, options)
+	sc, sys := mustLoad(t, scenario)
 	own := o.Run(ctx, sc, sys)
 	want := slices.DeleteFunc(gist(t, own), func(line string) bool {
 		// The end of the containers themselves.
 		return strings.Contains(line, "exited of watcher") || strings.Contains(line, "exited of worker in life 3")
 	})
-	if !slices.Contains(want, `point-reached of worker in life 1, fault 1, "after 4 bytes of write 10 of /said (10 bytes at byte 0)"`) {
+	if !slices.Contains(want, fmt.Sprintf(`point-reached of worker in life 1, fault 1, "after 4 bytes of write 10 of %s (10 bytes at byte 0)"`, file)) {
 		t.Fatalf("the run is not what the test means:\n%s", strings.Join(want, "\n"))
 	}
-	for trial := range 10 {
+	for trial := range trials {
 		h := b.Trial(ctx, sc, nil)
 		got := slices.DeleteFunc(gist(t, h), func(line string) bool {
 			return strings.Contains(line, "exited of watcher") || strings.Contains(line, "exited of worker in life 3")
@@ -97,6 +116,7 @@ func trialsAreRuns(t *testing.T, options BedOptions) {
 			t.Error(err)
 		}
 	}
+	return b
 }
 
 // A trial in which something never comes, or that is interrupted leaves the bed as good as new.

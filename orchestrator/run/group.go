@@ -38,8 +38,6 @@ type group struct {
 
 	abort  context.CancelCauseFunc // ends what waits for this group, with the reason
 	onRead func()                  // called when the log of a life was read to its end
-	// route, if set, says whose the events of a service's container are.
-	route func(service string) *service
 }
 
 func (o *Orchestrator) newGroup(id, scenarioName string, sys *system.System, recorder *history.Recorder) *group {
@@ -122,12 +120,7 @@ func (g *group) watch(ctx context.Context) error {
 }
 
 func (g *group) dispatch(event engine.Event) {
-	name := event.Labels[labelService]
-	s := g.services[name]
-	if g.route != nil {
-		s = g.route(name)
-	}
-	if s != nil {
+	if s := g.services[event.Labels[labelService]]; s != nil {
 		s.see(event)
 	}
 }

@@ -37,11 +37,16 @@ type resident struct {
 	volumes  []string
 	restores []string
 
-	client *interpose.Client
-	gone   chan struct{}           // closed when the interposer is
 	tenant atomic.Pointer[service] // of the trial under way
+	gone   chan struct{}           // closed when the interposer is
+	frozen chan interpose.Event    // what the interposer says when it has stopped the program
+	// dies says that a SIGKILL is one of the container; see killedTarget.
+	dies bool
 
 	mu      sync.Mutex
+	client  *interpose.Client
+	dying   bool // the end of the interposer is no surprise
+	spent   bool // the container serves no other trial
 	running bool
 	changed chan struct{} // closed and replaced when running changes
 	leaving bool          // it was asked to stop: its end is no reason to start it again
@@ -49,7 +54,14 @@ type resident struct {
 }
 
 func newResident(b *Bed, made *service) *resident {
-	return &resident{bed: b, spec: made.spec, made: made, changed: make(chan struct{}), gone: make(chan struct{})}
+	return &resident{bed: b, spec: made.spec, made: made, changed: make(chan struct{}), frozen: make(chan interpose.Event, 1)}
+}
+
+// link is the connection to the interposer.
+func (r *resident) link() *interpose.Client {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.client
 }
 
 // open connects to the interposer of the container, which has just started.
@@ -58,14 +70,19 @@ func (r *resident) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reach the interposer in %s: %w", r.spec.Name, err)
 	}
-	if r.client, err = interpose.NewClient(stream, 0); err != nil {
+	client, err := interpose.NewClient(stream, 0)
+	if err != nil {
 		return fmt.Errorf("reach the interposer in %s: %w", r.spec.Name, err)
 	}
+	gone := make(chan struct{})
+	r.mu.Lock()
+	r.client, r.gone, r.dying, r.running = client, gone, false, false
+	r.mu.Unlock()
 	hello := make(chan error, 1)
 	go func() {
-		defer close(r.gone)
+		defer close(gone)
 		defer r.bed.group.guard("hear the interposer of " + r.spec.Name)
-		r.hear(hello)
+		r.hear(client, hello)
 	}()
 	select {
 	case err := <-hello:
@@ -76,13 +93,16 @@ func (r *resident) open(ctx context.Context) error {
 }
 
 // hear takes the interposer's events in, for as long as the container lasts.
-func (r *resident) hear(hello chan<- error) {
-	for event := range r.client.Events() {
+func (r *resident) hear(client *interpose.Client, hello chan<- error) {
+	for event := range client.Events() {
 		switch event.Kind {
 		case interpose.Hello:
 			hello <- nil
 		case interpose.Started:
 			r.set(true)
+		case interpose.Frozen:
+			r.frozen <- event
+			continue
 		}
 		if event.Kind == interpose.Failed {
 			err := fmt.Errorf("the interposer of %s cannot go on: %s", r.spec.Name, event.Message)
@@ -99,12 +119,17 @@ func (r *resident) hear(hello chan<- error) {
 			r.set(false)
 		}
 	}
-	err := fmt.Errorf("the interposer of %s is gone: %w", r.spec.Name, r.client.Err())
+	err := fmt.Errorf("the interposer of %s is gone: %w", r.spec.Name, client.Err())
 	select {
 	case hello <- err:
 	default:
 	}
-	r.bed.fail(err)
+	r.mu.Lock()
+	expected := r.dying
+	r.mu.Unlock()
+	if !expected {
+		r.bed.fail(err)
+	}
 }
 
 // tell takes an event into the trial under way.
@@ -117,7 +142,7 @@ func (r *resident) tell(s *service, event interpose.Event) {
 		s.recorder.Add(history.Event{Kind: history.Log, Service: s.spec.Name, Incarnation: event.Incarnation, Stream: event.Stream, Text: event.Message})
 	case interpose.Exited, interpose.Killed:
 		if event.Kind == interpose.Killed {
-			event.Code = 137
+			event.Code = killedCode
 		}
 		if s.interposer != nil {
 			s.interposer.count(event)
@@ -211,6 +236,7 @@ func (r *resident) checkHealth(s *service, life int) {
 	}
 	limit := cmp.Or(check.Timeout, defaultHealthTimeout)
 	patience := healthPatience(check)
+	client := r.link()
 	go func() {
 		defer s.guard("check the health of " + s.spec.Name)
 		ctx, over := context.WithTimeout(context.Background(), patience)
@@ -221,7 +247,7 @@ func (r *resident) checkHealth(s *service, life int) {
 		}()
 		for pause := firstHealthPause; ; pause = min(2*pause, longHealthPause) {
 			trying, cancel := context.WithTimeout(ctx, limit)
-			result, err := r.client.Exec(trying, command)
+			result, err := client.Exec(trying, command)
 			cancel()
 			switch {
 			case r.tenant.Load() != s, errors.Is(ctx.Err(), context.Canceled):
@@ -295,22 +321,30 @@ const residentPatience = 15 * time.Second
 
 // kill kills the program. That it had just ended by itself is no error.
 func (r *resident) kill(ctx context.Context) error {
-	err := r.client.Kill(ctx)
+	err := r.link().Kill(ctx)
 	if errors.Is(err, interpose.ErrNoProgram) {
 		return nil
 	}
 	return err
 }
 
+// end ends the program as a fault asks for.
+func (r *resident) end(ctx context.Context) error {
+	if r.dies {
+		return r.dieWithContainer(ctx)
+	}
+	return r.kill(ctx)
+}
+
 // putBack makes the files what they were when the bed was made.
 func (r *resident) putBack(ctx context.Context) error {
-	if err := r.client.PutBack(ctx); err != nil {
+	if err := r.link().PutBack(ctx); err != nil {
 		return fmt.Errorf("put files of %s back: %w", r.spec.Name, err)
 	}
 	if len(r.restores) == 0 {
 		return nil
 	}
-	if err := r.client.Restore(ctx, r.restores...); err != nil {
+	if err := r.link().Restore(ctx, r.restores...); err != nil {
 		return fmt.Errorf("put volumes of %s back: %w", r.spec.Name, err)
 	}
 	return nil
@@ -330,20 +364,26 @@ func (r *resident) start(ctx context.Context, life int) error {
 	r.mu.Lock()
 	r.leaving = false
 	r.mu.Unlock()
-	if err := r.client.Start(ctx, r.plan(plan)); err != nil {
+	if r.dies {
+		if err := r.wake(ctx); err != nil {
+			return err
+		}
+	}
+	client := r.link()
+	if err := client.Start(ctx, r.plan(plan)); err != nil {
 		return err
 	}
 	if s.interposer != nil {
-		return s.interposer.linkedTo(ctx, r.client)
+		return s.interposer.linkedTo(ctx, client)
 	}
 	return nil
 }
 
 func (r *resident) signal(ctx context.Context, name string) error {
 	if name == "SIGKILL" {
-		return r.kill(ctx)
+		return r.end(ctx)
 	}
-	return r.client.Signal(ctx, int(unix.SignalNum(name)))
+	return r.link().Signal(ctx, int(unix.SignalNum(name)))
 }
 
 func (r *resident) stop(ctx context.Context, grace *time.Duration) (killed bool, err error) {
@@ -364,14 +404,14 @@ func (r *resident) stop(ctx context.Context, grace *time.Duration) (killed bool,
 	if number == 0 {
 		number = unix.SIGTERM
 	}
-	if err := r.client.Signal(ctx, int(number)); err != nil && !errors.Is(err, interpose.ErrNoProgram) {
+	if err := r.link().Signal(ctx, int(number)); err != nil && !errors.Is(err, interpose.ErrNoProgram) {
 		return false, err
 	}
 	ended, err := r.awaitEnd(ctx, *grace)
 	if err != nil || ended {
 		return false, err
 	}
-	return true, r.kill(ctx)
+	return true, r.end(ctx)
 }
 
 // defaultGrace is how long Docker waits between the two signals of a stop.
@@ -385,12 +425,18 @@ func (r *resident) unpause(context.Context) error            { return errNotInPl
 func (r *resident) disconnect(context.Context, string) error { return errNotInPlace }
 
 func (r *resident) exec(ctx context.Context, command []string) (engine.ExecResult, error) {
-	done, err := r.client.Exec(ctx, command)
+	if r.down() {
+		return engine.ExecResult{}, errDown
+	}
+	done, err := r.link().Exec(ctx, command)
 	return engine.ExecResult{Code: done.Code, Stdout: string(done.Stdout), Stderr: string(done.Stderr)}, err
 }
 
 func (r *resident) copyFrom(ctx context.Context, file string, each func(*tar.Header, io.Reader) error) error {
-	files, err := r.client.Read(ctx, scenario.LiteralPattern(file))
+	if r.down() {
+		return r.bed.engine.CopyFrom(ctx, r.made.id, file, each)
+	}
+	files, err := r.link().Read(ctx, scenario.LiteralPattern(file))
 	if errors.Is(err, interpose.ErrTooLarge) {
 		return r.bed.engine.CopyFrom(ctx, r.made.id, file, each)
 	}
@@ -405,7 +451,10 @@ func (r *resident) copyFrom(ctx context.Context, file string, each func(*tar.Hea
 }
 
 func (r *resident) files(ctx context.Context, glob string, each func(string, int64, io.Reader) error) error {
-	files, err := r.client.Read(ctx, glob)
+	if r.down() {
+		return r.bed.engine.Files(ctx, r.made.id, glob, each)
+	}
+	files, err := r.link().Read(ctx, glob)
 	if errors.Is(err, interpose.ErrTooLarge) {
 		return r.bed.engine.Files(ctx, r.made.id, glob, each)
 	}

@@ -229,7 +229,7 @@ func (r *run) removeAfter(ctx context.Context) {
 	if r.bed != nil {
 		defer r.recorder.Span(history.SpanRemoval, "")()
 		r.phase("removing")
-		r.bed.vacate(ctx, r.group)
+		r.bed.vacate(ctx)
 		return
 	}
 	ctx, cancel := removalContext(ctx)

@@ -64,7 +64,8 @@ type Service struct {
 	Healthcheck *Healthcheck // nil: the image's own
 	DependsOn   []Dependency // sorted by service
 
-	// NetworkMode is none or bridge; empty means Networks.
+	// NetworkMode is none, bridge, or container:ID for the networks of another
+	// container; empty means Networks.
 	NetworkMode string
 	Networks    []Attachment // by descending priority, then by name
 	ExtraHosts  []string     // host:address

@@ -31,7 +31,7 @@ func (b *bench) loads() []sending {
 	if b.quick {
 		return []sending{{16, 4_000}, {256, 1_000}}
 	}
-	return []sending{{16, 25_000}, {256, 6_000}}
+	return []sending{{16, 60_000}, {256, 20_000}}
 }
 
 // pipeline measures the whole pipeline, beside the same one that neither

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -22,13 +24,13 @@ type originals struct {
 func newOriginals() *originals { return &originals{saved: make(map[string]*savedFile)} }
 
 // covers reports whether a path is one that is put back here. What the kernel makes up is not.
-func (o *originals) covers(path string) bool {
+func (o *originals) covers(name string) bool {
 	for _, made := range []string{"/proc/", "/sys/", "/dev/std", "/dev/null", "/dev/pts/"} {
-		if strings.HasPrefix(path, made) {
+		if strings.HasPrefix(name, made) {
 			return false
 		}
 	}
-	return strings.HasPrefix(path, "/") && !strings.HasSuffix(path, deletedSuffix) && !matchesAny(o.except, path)
+	return strings.HasPrefix(name, "/") && !strings.HasSuffix(name, deletedSuffix) && !matchesAny(o.except, name)
 }
 
 // keep saves what an operation is about to change for the first time.
@@ -57,6 +59,24 @@ func (o *originals) keep(op *operation) error {
 		o.order = append(o.order, place.path)
 	}
 	return nil
+}
+
+// lasting reports whether one of them may be changed, and is a file that the death of the container leaves behind.
+func (o *originals) lasting() bool {
+	return slices.ContainsFunc(o.order, func(name string) bool { return !inMemory(name) })
+}
+
+// inMemory reports whether a file is, or would be, in a file system that is gone with the container.
+func inMemory(name string) bool {
+	for ; ; name = path.Dir(name) {
+		var st unix.Statfs_t
+		if err := unix.Statfs(name, &st); err == nil {
+			return st.Type == unix.TMPFS_MAGIC
+		}
+		if name == "/" {
+			return false
+		}
+	}
 }
 
 // putBack makes every changed file what it was. What was not there goes first, last made first, so that directories are empty when it is their turn.

@@ -83,6 +83,46 @@ func (o *output) letGo() {
 	}
 }
 
+// settle waits until every line of a stopped program has been reported, also one that has no end yet. Nothing more is reported afterwards.
+func (o *output) settle() error {
+	deadline := time.Now().Add(outputTimeout)
+	for _, reader := range o.readers {
+		for {
+			left, err := unread(reader)
+			if err != nil {
+				return err
+			}
+			if left == 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("read the output of the program: %d bytes of %s are left after %v", left, reader.Name(), outputTimeout)
+			}
+			pause()
+		}
+		// The next read ends at once, after what was read is reported.
+		if err := reader.SetReadDeadline(time.Now()); err != nil {
+			return fmt.Errorf("read the output of the program: %w", err)
+		}
+	}
+	o.reading.Wait()
+	return nil
+}
+
+// unread is how many bytes are in a pipe.
+func unread(pipe *os.File) (int, error) {
+	connection, err := pipe.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var left int
+	var failure error
+	if err := connection.Control(func(descriptor uintptr) { left, failure = unix.IoctlGetInt(int(descriptor), unix.TIOCINQ) }); err != nil {
+		return 0, err
+	}
+	return left, failure
+}
+
 // finish waits until every line of a dead program has been reported.
 func (o *output) finish() {
 	stuck := time.AfterFunc(outputTimeout, o.close)

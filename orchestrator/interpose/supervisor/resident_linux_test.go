@@ -95,6 +95,81 @@ func TestReportedLinesAreWritesOnStdout(t *testing.T) {
 	}
 }
 
+// A program that is frozen does nothing more, and all that it had printed is reported before the event that says so, also a line that has no end.
+func TestFreezeReportsAllThatWasPrinted(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	p := resident(t, "sh", "-c", `i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo line $i; done; printf 'no end'; echo x > `+file)
+	p.freezeAt(interpose.Reached, hold(interpose.Write, file, 1, interpose.Before))
+	if lines := p.lines(); len(lines) != 301 || lines[300] != "no end" {
+		t.Errorf("%d lines were reported, want 301; the last one is %q", len(lines), lines[len(lines)-1])
+	}
+}
+
+// So is one that is frozen wherever it is.
+func TestFreezeInMidstream(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	p := resident(t, "sh", "-c", `i=0; while :; do i=$((i+1)); echo line $i; echo $i >> `+file+`; done`)
+	p.freezeAt(interpose.Line)
+	written := strings.Count(contents(t, file), "\n")
+	if printed := len(p.lines()); printed < written || printed > written+1 {
+		t.Errorf("%d lines were reported, and %d were followed by others", printed, written)
+	}
+	if later := strings.Count(contents(t, file), "\n"); later != written {
+		t.Errorf("it goes on: %d lines, then %d", written, later)
+	}
+}
+
+// freezeAt starts a life and freezes it after an event.
+func (p *program) freezeAt(kind interpose.Kind, points ...interpose.Point) {
+	p.t.Helper()
+	plan := p.plan
+	plan.Incarnation, plan.Idle, plan.Lines, plan.Points = 1, false, true, points
+	if err := p.client.Start(withTimeout(p.t), plan); err != nil {
+		p.t.Fatal(err)
+	}
+	p.await(kind)
+	frozen := make(chan error, 1)
+	go func() { frozen <- p.client.Freeze(withTimeout(p.t)) }()
+	p.await(interpose.Frozen)
+	if err := <-frozen; err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// lines are those that were reported.
+func (p *program) lines() []string {
+	var lines []string
+	for _, event := range p.seen {
+		if event.Kind == interpose.Line {
+			lines = append(lines, event.Message)
+		}
+	}
+	return lines
+}
+
+// Whoever kills the container learns whether what the program has changed could be put back afterwards.
+func TestFreezeTellsOfChanges(t *testing.T) {
+	for script, changed := range map[string]bool{`echo ready; exec sleep 100`: false, `echo x > FILE; echo ready; exec sleep 100`: true} {
+		file := filepath.Join(t.TempDir(), "file")
+		p := resident(t, "sh", "-c", strings.ReplaceAll(script, "FILE", file))
+		plan := p.plan
+		plan.Incarnation, plan.Idle, plan.Lines, plan.Originals = 1, false, true, &interpose.Originals{}
+		if err := p.client.Start(withTimeout(t), plan); err != nil {
+			t.Fatal(err)
+		}
+		p.await(interpose.Line)
+		if err := p.client.Freeze(withTimeout(t)); err != nil {
+			t.Fatal(err)
+		}
+		if frozen := p.await(interpose.Frozen); frozen.Changed != changed {
+			t.Errorf("%s: changed is %v", script, frozen.Changed)
+		}
+		if err := p.client.Kill(withTimeout(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // What a program has changed outside of its volumes is put back: new files and directories go, others are what they were, over several lives.
 func TestOriginalsArePutBack(t *testing.T) {
 	directory := t.TempDir()

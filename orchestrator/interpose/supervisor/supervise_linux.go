@@ -324,6 +324,8 @@ func (s *supervisor) obey(r request) {
 		})
 	case interpose.CommandKill:
 		err = s.kill()
+	case interpose.CommandFreeze:
+		err = s.running(s.freeze)
 	case interpose.CommandSignal:
 		err = s.running(func() error {
 			s.pass(syscall.Signal(r.Signal))
@@ -362,6 +364,22 @@ func (s *supervisor) kill() error {
 		return err
 	}
 	s.events.add(interpose.Event{Kind: interpose.Killed, Incarnation: s.plan.Incarnation, Counts: counts})
+	return nil
+}
+
+// freeze stops the program as kill does, and leaves the rest to whoever kills the container.
+func (s *supervisor) freeze() error {
+	if err := s.engine.freeze(); err != nil {
+		return err
+	}
+	if s.output != nil {
+		if err := s.output.settle(); err != nil {
+			return err
+		}
+	}
+	s.events.add(interpose.Event{
+		Kind: interpose.Frozen, Incarnation: s.plan.Incarnation, Counts: s.engine.counts(), Changed: s.original != nil && s.original.lasting(),
+	})
 	return nil
 }
 
