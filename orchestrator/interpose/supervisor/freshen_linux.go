@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -78,30 +79,58 @@ func empty(directory string) error {
 // removeSharedMemory removes the System V objects of the container, which live in a namespace that ends with it.
 func removeSharedMemory() error {
 	for _, kind := range []struct {
-		list string
-		call uintptr
-	}{{"shm", unix.SYS_SHMCTL}, {"sem", unix.SYS_SEMCTL}, {"msg", unix.SYS_MSGCTL}} {
+		list  string
+		call  uintptr
+		owner int // the field that says whose it is
+	}{{"shm", unix.SYS_SHMCTL, 7}, {"sem", unix.SYS_SEMCTL, 4}, {"msg", unix.SYS_MSGCTL, 7}} {
 		text, err := os.ReadFile("/proc/sysvipc/" + kind.list)
 		if err != nil {
 			continue // a kernel without them
 		}
 		for index, line := range strings.Split(string(text), "\n") {
 			fields := strings.Fields(line)
-			if index == 0 || len(fields) < 2 {
+			if index == 0 || len(fields) <= kind.owner {
 				continue
 			}
-			id, err := strconv.Atoi(fields[1])
-			if err != nil {
+			id, idErr := strconv.Atoi(fields[1])
+			owner, ownerErr := strconv.Atoi(fields[kind.owner])
+			if idErr != nil || ownerErr != nil {
 				continue
 			}
 			command := []uintptr{uintptr(id), unix.IPC_RMID, 0}
 			if kind.list == "sem" {
 				command = []uintptr{uintptr(id), 0, unix.IPC_RMID}
 			}
-			if _, _, errno := unix.Syscall(kind.call, command[0], command[1], command[2]); errno != 0 && errno != unix.EINVAL && errno != unix.EIDRM {
-				return fmt.Errorf("remove System V object %d: %w", id, errno)
+			remove := func() unix.Errno {
+				_, _, errno := unix.RawSyscall(kind.call, command[0], command[1], command[2])
+				return errno
+			}
+			errno := remove()
+			if errno == unix.EPERM {
+				errno = as(owner, remove)
+			}
+			if errno != 0 && errno != unix.EINVAL && errno != unix.EIDRM {
+				return fmt.Errorf("remove System V object %d of user %d: %w", id, owner, errno)
 			}
 		}
 	}
 	return nil
+}
+
+// as does something as another user. Root in a container may not remove what belongs to others; it may become them.
+func as(user int, do func() unix.Errno) unix.Errno {
+	const unchanged = ^uintptr(0)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	own := uintptr(unix.Geteuid())
+	// Go's own calls are for all threads, these for this one alone.
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, unchanged, uintptr(user), unchanged); errno != 0 {
+		return errno
+	}
+	errno := do()
+	if _, _, back := unix.RawSyscall(unix.SYS_SETRESUID, unchanged, own, unchanged); back != 0 {
+		complain(fmt.Errorf("become user %d again: %w", own, back))
+		os.Exit(exitTrouble)
+	}
+	return errno
 }

@@ -9,6 +9,7 @@
 //	COUNT=/said       keep how many lines were printed in this file, by life
 //	PAUSE=3:1s        say nothing for a while after line 3
 //	THREADS=30        have so many threads besides its own
+//	SHARED=1000       as this user, make memory that is shared by a key, and say when it is there already
 //	EXIT=3            exit with this code after the lines
 //	SIGTERM=7         exit with this code on SIGTERM; ignore to go on
 //	FILE_X=/a:text    write a file at the start of each life
@@ -29,6 +30,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime"
 	"strconv"
@@ -53,6 +55,9 @@ func main() {
 	a.writeFiles()
 	if threads := os.Getenv("THREADS"); threads != "" {
 		haveThreads(number(threads))
+	}
+	if user := os.Getenv("SHARED"); user != "" {
+		share(number(user))
 	}
 	if address := os.Getenv("SERVE"); address != "" {
 		serve(address)
@@ -86,6 +91,11 @@ func command(arguments []string) {
 		text, err := os.ReadFile(arguments[1])
 		must(err)
 		os.Stdout.Write(text)
+	case "share":
+		const anew = 0o1000 | 0o2000 // IPC_CREAT and IPC_EXCL
+		if _, _, errno := syscall.Syscall(syscall.SYS_SHMGET, 4711, 4096, anew|0o600); errno != 0 {
+			fmt.Println("make shared memory:", errno)
+		}
 	case "say":
 		fmt.Println(arguments[1])
 		os.Exit(number(arguments[2]))
@@ -106,6 +116,15 @@ func haveThreads(count int) {
 		}()
 	}
 	started.Wait()
+}
+
+// share makes System V shared memory as another user, whose it is then. It is
+// made by a process of that user.
+func share(user int) {
+	child := exec.Command("/proc/self/exe", "share")
+	child.Stdout, child.Stderr = os.Stdout, os.Stderr
+	child.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(user), Gid: uint32(user)}}
+	must(child.Run())
 }
 
 type actor struct {
