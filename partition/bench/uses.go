@@ -162,7 +162,9 @@ func (f *recordedFile) WriteAt(p []byte, offset int64) (int, error) {
 
 // StartSync passes on what the operating system's files can do.
 func (f *recordedFile) StartSync(offset, length int64) error {
-	if early, can := f.File.(interface{ StartSync(offset, length int64) error }); can {
+	if early, can := f.File.(interface {
+		StartSync(offset, length int64) error
+	}); can {
 		return early.StartSync(offset, length)
 	}
 	return nil
