@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -156,7 +157,7 @@ func (r *resident) dieWithContainer(ctx context.Context) error {
 	select {
 	case frozen = <-r.frozen:
 	case <-gone:
-		return r.bed.Err()
+		return cmp.Or(r.bed.Err(), errDown)
 	case <-ctx.Done():
 		return ctx.Err()
 	}

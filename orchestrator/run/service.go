@@ -111,7 +111,7 @@ func exitWords(code int, oom bool) string {
 	switch {
 	case oom:
 		return "killed by the kernel: out of memory"
-	case code == 137:
+	case code == killedCode:
 		return "SIGKILL"
 	case code == 143:
 		return "SIGTERM"

@@ -30,7 +30,7 @@ const (
 	kindCoverage
 	// kindExec gives a process another memory.
 	kindExec
-	// kindOpen opens a file that is there so that it can be changed, or cuts it by name. No point names it; the originals need it, to which it says once what a trap at each write would say again and again.
+	// kindOpen opens a file that is there so that it can be changed, or cuts it by name. No point names it. The originals need it: it comes once, where writes come again and again.
 	kindOpen
 )
 
