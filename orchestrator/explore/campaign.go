@@ -341,11 +341,14 @@ func (c *Campaign) record(ctx context.Context) error {
 	recordings := make([]Recording, len(items))
 	var failed *Outcome
 	told, took := 0, 0.0
-	err := c.work(ctx, items, func(item Item, outcome Outcome) {
+	recording, enough := context.WithCancel(ctx)
+	defer enough()
+	err := c.work(recording, items, func(item Item, outcome Outcome) {
 		told++
 		took = max(took, outcome.Seconds)
 		if outcome.Status != Survived || outcome.Recording == nil {
 			failed = &outcome
+			enough()
 			return
 		}
 		recordings[item.Number] = *outcome.Recording
@@ -355,21 +358,21 @@ func (c *Campaign) record(ctx context.Context) error {
 		}
 	})
 	switch {
-	case err != nil:
-		return fmt.Errorf("record %s: %w", c.Target, err)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case failed != nil:
 		return &UndisturbedError{*failed}
+	case err != nil:
+		return fmt.Errorf("record %s: %w", c.Target, err)
 	case told < len(items):
 		return fmt.Errorf("record %s: %d of %d runs came to nothing", c.Target, len(items)-told, len(items))
 	}
 	c.limit(time.Duration(took * float64(time.Second)))
-	recording, divergence := Merge(recordings, c.matters(recordings))
+	merged, divergence := Merge(recordings, c.matters(recordings))
 	if c.Resume && len(c.saved.Recording.Operations) > 0 {
-		return c.compare(recording)
+		return c.compare(merged)
 	}
-	c.saved.Recording, c.saved.Diverge = recording, divergence
+	c.saved.Recording, c.saved.Diverge = merged, divergence
 	return nil
 }
 

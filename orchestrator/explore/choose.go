@@ -3,51 +3,74 @@ package explore
 import (
 	"cmp"
 	"maps"
+	"regexp"
 	"slices"
+	"strings"
 )
 
+// kinds says of which kind a point is, in words from the widest to the
+// narrowest: the operation and where in it; what the file or queue is called,
+// but for numbers, as the files of many partitions are of one kind; and what
+// sort of loss a power cut brings.
+type kinds [3]string
+
+func (p *Plan) kinds(number int) kinds {
+	one := p.points[number]
+	operation := &p.Operations[one.operation]
+	loss, _, _ := strings.Cut(one.loss.String(), "-")
+	return kinds{operation.Operation + " " + timings[one.timing], digits.ReplaceAllString(operation.Path, "0"), loss}
+}
+
+var digits = regexp.MustCompile("[0-9]+")
+
 // spread puts points into an order of which every beginning is drawn by seed
-// and spread over kinds: the operation and where in it. The same seed gives
-// the same order, whatever becomes of the points.
-func spread(seed, length int, kind, text func(int) string) []int {
-	groups := map[string][]int{}
+// and spread over kinds: over the widest first, and what is of one kind over
+// the next ones, so that what there is little of comes early too. The same
+// seed gives the same order, whatever becomes of the points.
+func spread(seed, length int, kinds func(int) kinds, text func(int) string) []int {
+	all := make([]int, length)
 	lots := make([]uint64, length)
 	for number := range length {
-		groups[kind(number)] = append(groups[kind(number)], number)
-		lots[number] = lot(seed, text(number))
+		all[number], lots[number] = number, lot(seed, text(number))
 	}
-	// Which kind comes first is drawn too, or a small sample would be of the
-	// same few kinds everywhere. In another recording, it is another one.
-	turns := map[string]uint64{}
-	for name, numbers := range groups {
-		turns[name] = lot(seed, name+" "+text(numbers[0]))
-	}
-	names := slices.SortedFunc(maps.Keys(groups), func(a, b string) int {
-		return cmp.Or(cmp.Compare(turns[a], turns[b]), cmp.Compare(a, b))
-	})
-	for _, name := range names {
-		slices.SortFunc(groups[name], func(a, b int) int {
-			return cmp.Or(cmp.Compare(lots[a], lots[b]), cmp.Compare(a, b))
+	var order func(numbers []int, level int) []int
+	order = func(numbers []int, level int) []int {
+		if level == len(kinds(0)) {
+			slices.SortFunc(numbers, func(a, b int) int {
+				return cmp.Or(cmp.Compare(lots[a], lots[b]), cmp.Compare(a, b))
+			})
+			return numbers
+		}
+		groups := map[string][]int{}
+		for _, number := range numbers {
+			name := kinds(number)[level]
+			groups[name] = append(groups[name], number)
+		}
+		// Which kind comes first is drawn too, or a small sample would be of the
+		// same few kinds everywhere. In another recording, it is another one.
+		turns := map[string]uint64{}
+		for name, group := range groups {
+			turns[name] = lot(seed, name+" "+text(group[0]))
+			groups[name] = order(group, level+1)
+		}
+		names := slices.SortedFunc(maps.Keys(groups), func(a, b string) int {
+			return cmp.Or(cmp.Compare(turns[a], turns[b]), cmp.Compare(a, b))
 		})
-	}
-	order := make([]int, 0, length)
-	for round := 0; len(order) < length; round++ {
-		for _, name := range names {
-			if round < len(groups[name]) {
-				order = append(order, groups[name][round])
+		dealt := numbers[:0]
+		for round := 0; len(dealt) < len(numbers); round++ {
+			for _, name := range names {
+				if round < len(groups[name]) {
+					dealt = append(dealt, groups[name][round])
+				}
 			}
 		}
+		return dealt
 	}
-	return order
+	return order(all, 0)
 }
 
 // Order is the points in the order in which they are run: see spread.
-func (p *Plan) Order() []int {
-	return spread(p.Seed, len(p.points), func(number int) string {
-		one := p.points[number]
-		return p.Operations[one.operation].Operation + " " + timings[one.timing]
-	}, p.Text)
-}
+func (p *Plan) Order() []int { return spread(p.Seed, len(p.points), p.kinds, p.Text) }
 
 // Chosen is the numbers of the points that a campaign runs, in their order:
 // the first most of all of them (0: all), and of those the ones of the shard.

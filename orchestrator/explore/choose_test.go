@@ -3,6 +3,7 @@ package explore
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -36,22 +37,34 @@ func TestOrderIsDrawnBySeed(t *testing.T) {
 }
 
 // TestEveryBeginningIsSpread holds that however early a campaign ends, no kind
-// of point was run more than once more often than another that has any left.
+// of point was run more than once more often than another that has any left,
+// and that the same is true of what the points of one kind are made at.
 func TestEveryBeginningIsSpread(t *testing.T) {
-	plan := workerPlan(t, 20, Rules{Model: ProcessCrash, Seed: 1})
-	total, seen := map[string]int{}, map[string]int{}
-	kind := func(number int) string {
-		step := plan.Item(number).Steps[0]
-		return step.Operation.Operation + step.Timing
-	}
-	for number := range plan.Len() {
-		total[kind(number)]++
-	}
-	for _, number := range plan.Order() {
-		seen[kind(number)]++
-		for one := range total {
-			if seen[one] < seen[kind(number)]-1 && seen[one] < total[one] {
-				t.Fatalf("%d of %s, and only %d of %s", seen[kind(number)], kind(number), seen[one], one)
+	for _, model := range []Model{ProcessCrash, PowerLoss} {
+		plan := workerPlan(t, 20, Rules{Model: model, Seed: 1, Variants: 4})
+		for level := range len(kinds{}) {
+			// What is spread at a level is spread among those that are alike so far.
+			among := func(number int) (wider, name string) {
+				all := plan.kinds(number)
+				return strings.Join(all[:level], "|"), all[level]
+			}
+			total, seen := map[string]map[string]int{}, map[string]map[string]int{}
+			for number := range plan.Len() {
+				wider, name := among(number)
+				if total[wider] == nil {
+					total[wider], seen[wider] = map[string]int{}, map[string]int{}
+				}
+				total[wider][name]++
+			}
+			for _, number := range plan.Order() {
+				wider, name := among(number)
+				counts := seen[wider]
+				counts[name]++
+				for one := range total[wider] {
+					if counts[one] < counts[name]-1 && counts[one] < total[wider][one] {
+						t.Fatalf("%s, among %q: %d of %q, and only %d of %q", model, wider, counts[name], name, counts[one], one)
+					}
+				}
 			}
 		}
 	}

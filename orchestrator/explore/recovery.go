@@ -64,10 +64,7 @@ func (c *Campaign) pairs() int {
 // in each shard, of which each takes its own.
 func (c *Campaign) firsts() []int {
 	plan := c.legs[0].plan
-	order := spread(c.Seed+1, plan.Len(), func(number int) string {
-		step := plan.step(number)
-		return step.Operation.Operation + " " + step.Timing
-	}, plan.Text)
+	order := spread(c.Seed+1, plan.Len(), plan.kinds, plan.Text)
 	order = order[:min(len(order), (c.pairs()+pairsEach-1)/pairsEach)]
 	var own []int
 	for _, number := range order {
