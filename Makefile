@@ -73,7 +73,7 @@ exactness: ## kill programs in Go, C, Python and sh, each at 1,000 planned bytes
 
 .PHONY: proof
 proof: build images ## explore every broken worker, and the correct one: what is found, after how many crash points
-	@$(GO) test ./proof -count 1 -timeout 60m -parallel 5 -run TestExplorationsFindEveryVariant -explored -v
+	@$(GO) test ./proof -count 1 -timeout 60m -parallel 7 -run TestExplorationsFindEveryVariant -explored -v
 
 .PHONY: rate
 rate: build images ## print how many crash points go into a minute, beside a plain script

@@ -129,7 +129,7 @@ func startKillpoint(t *testing.T, environment []string, arguments ...string) *ra
 	t.Helper()
 	p := &ranKillpoint{Cmd: exec.Command(killpoint(t), arguments...), ended: make(chan struct{})}
 	p.Dir, p.Stdout, p.Stderr = root, p, p
-	p.Env = append(os.Environ(), append(environment, "TMPDIR="+t.TempDir(), interpose.BinaryVariable+"="+killpoint(t))...)
+	p.Env = append(os.Environ(), append(environment, "TMPDIR="+t.TempDir(), interpose.BinaryVariable+"="+interposer(t))...)
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -65,12 +65,16 @@ func Main() int {
 	signal.Ignore(syscall.SIGPIPE)
 	interrupts := make(chan os.Signal, 2)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	w := &world{
-		args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
+	return realWorld(os.Args[1:], os.Stdout, os.Stderr, interrupts).run(context.Background())
+}
+
+// realWorld is the one that is not made up by a test.
+func realWorld(arguments []string, stdout, stderr io.Writer, interrupts <-chan os.Signal) *world {
+	return &world{
+		args: arguments, environ: os.Environ(), stdout: stdout, stderr: stderr,
 		interrupts: interrupts, now: time.Now, version: buildVersion(debug.ReadBuildInfo()),
 		width: terminalWidth, load: system.Load, open: suite.OpenEngine, machines: openMachine, sweep: sweepEngine, examine: examination, judge: check.Judge,
 	}
-	return w.run(context.Background())
 }
 
 // errInterrupted is why a context ended when a person or a CI system asked
