@@ -13,6 +13,7 @@ import (
 // must not be touched while a Write holds it.
 type Chunk struct {
 	id, prefix string
+	key        idKey // of id
 	blocks     []block
 	index      []uint16 // partition to position in blocks, plus one
 	size       int      // bytes over all blocks
@@ -38,7 +39,7 @@ func (c *Chunk) Reset(id, prefix string) {
 	for _, b := range c.blocks {
 		c.index[b.partition] = 0
 	}
-	c.id, c.prefix, c.blocks, c.size = id, prefix, c.blocks[:0], 0
+	c.id, c.key, c.prefix, c.blocks, c.size = id, keyOf(id), prefix, c.blocks[:0], 0
 }
 
 // ID returns the id given to NewChunk or Reset.
@@ -127,7 +128,7 @@ func badID(id string) string {
 		return "the id is empty"
 	case len(id) > MaxIDBytes:
 		return fmt.Sprintf("the id has %d bytes; at most %d", len(id), MaxIDBytes)
-	case strings.ContainsFunc(id, isControl):
+	case hasControl(id):
 		return "the id holds a control character"
 	}
 	return ""
@@ -142,10 +143,19 @@ func badPrefix(prefix string) string {
 		return fmt.Sprintf("the file prefix has %d bytes; at most %d", len(prefix), MaxPrefixBytes)
 	case strings.ContainsAny(prefix, `/\`):
 		return fmt.Sprintf("the file prefix %q holds a path separator", prefix)
-	case strings.ContainsFunc(prefix, isControl):
+	case hasControl(prefix):
 		return fmt.Sprintf("the file prefix %q holds a control character", prefix)
 	}
 	return ""
 }
 
-func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
+// hasControl looks for a control character of ASCII. In UTF-8 none is a part
+// of another character.
+func hasControl(text string) bool {
+	for i := range len(text) {
+		if text[i] < 0x20 || text[i] == 0x7f {
+			return true
+		}
+	}
+	return false
+}

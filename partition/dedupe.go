@@ -27,13 +27,13 @@ type dedupe struct {
 	failure atomic.Pointer[error] // of the last attempt to make a segment
 }
 
-func (d *dedupe) has(id string) (bool, error) {
+func (d *dedupe) has(id idKey) (bool, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	if d.recent.has(id) || d.frozen.has(id) {
+	if d.recent.hasKey(id) || d.frozen.hasKey(id) {
 		return true, nil
 	}
-	return d.index.has(id)
+	return d.index.has(id.text)
 }
 
 func (d *dedupe) add(ids []string) {
@@ -41,6 +41,14 @@ func (d *dedupe) add(ids []string) {
 	defer d.mu.Unlock()
 	for _, id := range ids {
 		d.recent.add(id)
+	}
+}
+
+func (d *dedupe) addKeys(ids []idKey) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, id := range ids {
+		d.recent.addKey(id)
 	}
 }
 

@@ -1,9 +1,6 @@
 package partition
 
-import (
-	"encoding/hex"
-	"fmt"
-)
+import "fmt"
 
 // memoryIDs keeps every id in memory. A UUID in its usual form costs 16 bytes
 // and no string, which is most of what a set of ids would hold.
@@ -16,27 +13,43 @@ func newMemoryIDs() *memoryIDs {
 	return &memoryIDs{uuids: map[[16]byte]struct{}{}, others: map[string]struct{}{}}
 }
 
-func (s *memoryIDs) has(id string) bool {
+func (s *memoryIDs) has(id string) bool { return s.hasKey(keyOf(id)) }
+
+func (s *memoryIDs) hasKey(id idKey) bool {
 	if s == nil {
 		return false
 	}
-	if uuid, ok := packUUID(id); ok {
-		_, found := s.uuids[uuid]
+	if id.isUUID {
+		_, found := s.uuids[id.uuid]
 		return found
 	}
-	_, found := s.others[id]
+	_, found := s.others[id.text]
 	return found
 }
 
-func (s *memoryIDs) add(id string) {
-	if uuid, ok := packUUID(id); ok {
-		s.uuids[uuid] = struct{}{}
+func (s *memoryIDs) add(id string) { s.addKey(keyOf(id)) }
+
+func (s *memoryIDs) addKey(id idKey) {
+	if id.isUUID {
+		s.uuids[id.uuid] = struct{}{}
 		return
 	}
-	s.others[id] = struct{}{}
+	s.others[id.text] = struct{}{}
 }
 
 func (s *memoryIDs) len() int { return len(s.uuids) + len(s.others) }
+
+// idKey is an id in the form in which memory holds it.
+type idKey struct {
+	text   string
+	uuid   [16]byte // the id, where it is one
+	isUUID bool
+}
+
+func keyOf(id string) idKey {
+	uuid, ok := packUUID(id)
+	return idKey{text: id, uuid: uuid, isUUID: ok}
+}
 
 // packUUID turns the lower-case form of a UUID into its bytes. Any other
 // spelling is another id, so it is not packed.
@@ -44,26 +57,31 @@ func packUUID(id string) (packed [16]byte, ok bool) {
 	if len(id) != 36 || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-' {
 		return packed, false
 	}
-	var digits [32]byte
-	n := 0
-	for i := range len(id) {
-		switch c := id[i]; {
-		case c >= '0' && c <= '9', c >= 'a' && c <= 'f':
-			if n == len(digits) {
-				return packed, false
-			}
-			digits[n] = c
-			n++
-		case c != '-':
-			return packed, false
-		}
+	seen := byte(0)
+	for i, at := range uuidDigits {
+		high, low := hexDigits[id[at]], hexDigits[id[at+1]]
+		packed[i] = high<<4 | low
+		seen |= high | low
 	}
-	if n != len(digits) {
-		return packed, false
+	if seen > 0xf {
+		return [16]byte{}, false
 	}
-	_, err := hex.Decode(packed[:], digits[:])
-	return packed, err == nil
+	return packed, true
 }
+
+// uuidDigits is where each byte of a UUID stands in its text.
+var uuidDigits = [16]uint8{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
+
+// hexDigits gives the value of a lower-case digit, and 0xff for all else.
+var hexDigits = func() (values [256]byte) {
+	for i := range values {
+		values[i] = 0xff
+	}
+	for value, digit := range []byte("0123456789abcdef") {
+		values[digit] = byte(value)
+	}
+	return values
+}()
 
 // appendID appends an entry of the id log: a length byte and the id.
 func appendID(log []byte, id string) []byte {

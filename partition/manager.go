@@ -154,7 +154,7 @@ func (m *Manager) Recovery() Recovery { return m.recovery }
 // Written says whether a chunk's rows are in the partition files, written by
 // this manager, by an earlier one, or by an adopted directory's writer. The
 // error is that of reading the index, ErrCorrupt where it is damaged.
-func (m *Manager) Written(id string) (bool, error) { return m.seen.has(id) }
+func (m *Manager) Written(id string) (bool, error) { return m.seen.has(keyOf(id)) }
 
 // Write commits a group of chunks with one sync and puts their rows into the
 // partition files. After it returns nil, the rows of every chunk are visible
@@ -299,14 +299,23 @@ func (m *Manager) release() error {
 // stream finds or makes the stream of a partition file. Making it touches no
 // disk.
 func (m *Manager) stream(prefix string, partition int) *stream {
+	return m.streamOf(m.family(prefix), partition)
+}
+
+// family finds or makes the family of a prefix.
+func (m *Manager) family(prefix string) *family {
 	f := m.families[prefix]
 	if f == nil {
 		f = &family{prefix: prefix, streams: make([]*stream, m.options.Partitions)}
 		m.families[prefix] = f
 	}
+	return f
+}
+
+func (m *Manager) streamOf(f *family, partition int) *stream {
 	s := f.streams[partition]
 	if s == nil {
-		s = &stream{path: filepath.Join(m.options.Dir, fileName(prefix, partition)), prefix: prefix, partition: partition}
+		s = &stream{path: filepath.Join(m.options.Dir, fileName(f.prefix, partition)), prefix: f.prefix, partition: partition}
 		f.streams[partition] = s
 	}
 	return s

@@ -14,6 +14,7 @@ import (
 type plan struct {
 	record     []byte
 	ids        []string
+	keys       []idKey // of ids
 	inGroup    map[string]struct{}
 	prefixes   []string      // of streams, ascending, each once
 	streams    []*stream     // that the group writes to, ascending by prefix and partition
@@ -36,7 +37,7 @@ type plannedFile struct {
 }
 
 func (p *plan) reset() {
-	p.ids, p.used, p.prefixes = p.ids[:0], p.used[:0], p.prefixes[:0]
+	p.ids, p.keys, p.used, p.prefixes = p.ids[:0], p.keys[:0], p.used[:0], p.prefixes[:0]
 	p.streams, p.writes = p.streams[:0], p.writes[:0]
 	p.processed, p.written = p.processed[:0], p.written[:0]
 	if p.inGroup == nil {
@@ -67,7 +68,7 @@ func (m *Manager) planGroup(group []*Chunk) ([]Result, error) {
 		_, repeated := p.inGroup[c.id]
 		if !repeated {
 			var err error
-			if repeated, err = m.seen.has(c.id); err != nil {
+			if repeated, err = m.seen.has(c.key); err != nil {
 				return nil, err
 			}
 		}
@@ -82,7 +83,7 @@ func (m *Manager) planGroup(group []*Chunk) ([]Result, error) {
 		if err := m.planChunk(c, &results[i]); err != nil {
 			return nil, err
 		}
-		p.ids = append(p.ids, c.id)
+		p.ids, p.keys = append(p.ids, c.id), append(p.keys, c.key)
 	}
 	if len(p.ids) > 0 {
 		m.buildRecord()
@@ -97,6 +98,7 @@ func (m *Manager) planChunk(c *Chunk, result *Result) error {
 	position := len(p.ids)
 	first := len(p.numbers)
 	p.order = c.partitions(p.order)
+	family := m.family(c.prefix)
 	for _, partition := range p.order {
 		data := c.blocks[c.index[partition]-1].data
 		if m.adoption.pending() {
@@ -112,7 +114,7 @@ func (m *Manager) planChunk(c *Chunk, result *Result) error {
 			}
 			data = owed
 		}
-		s := m.stream(c.prefix, partition)
+		s := m.streamOf(family, partition)
 		if len(s.pieces) == 0 {
 			p.streams = append(p.streams, s)
 		}
@@ -238,7 +240,7 @@ func (m *Manager) apply() error {
 		return fmt.Errorf("%w; the journal holds the group, and the next Write or Open finishes it", err)
 	}
 	m.unapplied = false
-	m.seen.add(m.plan.ids)
+	m.seen.addKeys(m.plan.keys)
 	return nil
 }
 
