@@ -81,13 +81,13 @@ func interposer(t *testing.T) string {
 
 var builtOnce = sync.OnceValues(func() (string, error) {
 	binary := filepath.Join(scratch, "killpoint")
-	for _, built := range []struct{ flags, file, from string }{
-		{"-trimpath", binary, "./orchestrator"},
-		{"-ldflags=-s -w", filepath.Join(scratch, interpose.BinaryName(runtime.GOARCH)), "./orchestrator/interpose/cmd/interposer"},
+	for _, built := range []struct{ system, file, from string }{
+		{runtime.GOOS, binary, "./orchestrator"},
+		{"linux", filepath.Join(scratch, interpose.BinaryName(runtime.GOARCH)), "./orchestrator/interpose/cmd/interposer"},
 	} {
-		build := exec.Command("go", "build", built.flags, "-o", built.file, built.from)
+		build := exec.Command("go", "build", "-trimpath", "-o", built.file, built.from)
 		build.Dir = root
-		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+built.system)
 		if output, err := build.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("build %s: %w\n%s", built.from, err, output)
 		}

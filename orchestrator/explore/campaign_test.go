@@ -398,6 +398,9 @@ func TestAnUndisturbedRunThatFails(t *testing.T) {
 	if !errors.Is(err, ErrUndisturbed) || !strings.Contains(err.Error(), "violated: command \"verify\" in worker-2 exited with code 1") {
 		t.Errorf("%v", err)
 	}
+	if got := b.subject.count(); got != DefaultRepeat {
+		t.Errorf("it was run %d times: what fails each of %d times need not be recorded again", got, DefaultRepeat)
+	}
 	b = newBench(t, worker(1), Settings{})
 	b.subject.life = func(int, []string, int) []history.Point { return []history.Point{read("/etc/hosts", 0, 1)} }
 	if _, err := b.run(t.Context(), 1); !errors.Is(err, ErrNoPoints) {

@@ -9,16 +9,20 @@ import (
 )
 
 // kinds says of which kind a point is, in words from the widest to the
-// narrowest: the operation and where in it; what the file or queue is called,
-// but for numbers, as the files of many partitions are of one kind; and what
-// sort of loss a power cut brings.
+// narrowest: the operation and where in it; the queue, or what the file is
+// called but for numbers, as the files of many partitions are of one kind; and
+// what sort of loss a power cut brings.
 type kinds [3]string
 
 func (p *Plan) kinds(number int) kinds {
 	one := p.points[number]
 	operation := &p.Operations[one.operation]
+	object := operation.Object()
+	if !operation.isAMQP() {
+		object = digits.ReplaceAllString(object, "0")
+	}
 	loss, _, _ := strings.Cut(one.loss.String(), "-")
-	return kinds{operation.Operation + " " + timings[one.timing], digits.ReplaceAllString(operation.Path, "0"), loss}
+	return kinds{operation.Operation + " " + timings[one.timing], object, loss}
 }
 
 var digits = regexp.MustCompile("[0-9]+")

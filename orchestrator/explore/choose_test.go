@@ -70,6 +70,30 @@ func TestEveryBeginningIsSpread(t *testing.T) {
 	}
 }
 
+// TestKindsOfPoints holds that files which differ in numbers alone are of one
+// kind, and that queues which do are not.
+func TestKindsOfPoints(t *testing.T) {
+	plan, err := NewPlan(Rules{Service: "worker-2", Model: ProcessCrash}, nil, Recording{Operations: []Operation{
+		{Operation: opWrite, Path: "/data/partition-003.csv", Occurrence: 1, Size: 1},
+		{Operation: opWrite, Path: "/data/partition-12.csv", Occurrence: 1, Size: 1},
+		{Operation: opWrite, Path: "/data/journal", Occurrence: 1, Size: 1},
+		{Operation: opAck, Queue: "queue-1-2", Occurrence: 1},
+		{Operation: opAck, Queue: "queue-2-3", Occurrence: 1},
+	}}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var firsts []kinds // before each of them
+	for number := range plan.Len() {
+		if plan.step(number).Timing == before {
+			firsts = append(firsts, plan.kinds(number))
+		}
+	}
+	if len(firsts) != 5 || firsts[0] != firsts[1] || firsts[1] == firsts[2] || firsts[3] == firsts[4] {
+		t.Errorf("%q", firsts)
+	}
+}
+
 // TestShardsAreTheCampaign holds that shards have each point once, whatever is
 // chosen.
 func TestShardsAreTheCampaign(t *testing.T) {
