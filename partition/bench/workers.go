@@ -49,7 +49,7 @@ func idle() []proof.Change {
 	return []proof.Change{
 		{
 			File: "workers/queue/sorted.go",
-			Old:  `c, err := chunk.Decode(d.ID, d.Client, d.Body)`,
+			Old:  `c, err := chunk.DecodeInto(*rows, d.ID, d.Client, d.Body)`,
 			New:  `c, err := chunk.Chunk{ID: d.ID, Client: d.Client}, error(nil)`,
 		},
 		{

@@ -8,6 +8,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -69,6 +70,11 @@ func Encode(rows []string) []byte {
 // Decode reads a message. The rows refer to body, which must not be changed
 // while they are used. Every error is a *MalformedError.
 func Decode(id, client string, body []byte) (Chunk, error) {
+	return DecodeInto(nil, id, client, body)
+}
+
+// DecodeInto is Decode with the memory of rows that are not needed any more.
+func DecodeInto(rows []Row, id, client string, body []byte) (Chunk, error) {
 	if err := checkNames(id, client); err != nil {
 		return Chunk{}, err
 	}
@@ -79,7 +85,7 @@ func Decode(id, client string, body []byte) (Chunk, error) {
 	if string(line) != Header {
 		return Chunk{}, malformed("the body does not begin with %q", Header)
 	}
-	c := Chunk{ID: id, Client: client, Rows: make([]Row, 0, bytes.Count(rest, []byte{'\n'})+1)}
+	c := Chunk{ID: id, Client: client, Rows: slices.Grow(rows[:0], bytes.Count(rest, []byte{'\n'})+1)}
 	for number := 2; len(rest) > 0; number++ {
 		line, rest = cutLine(rest)
 		userID, err := ParseRow(line)
@@ -117,12 +123,50 @@ func checkNames(id, client string) error {
 
 // cutLine splits off the first line, without its line break (LF or CRLF).
 func cutLine(text []byte) (line, rest []byte) {
-	line, rest, _ = bytes.Cut(text, []byte{'\n'})
-	return bytes.TrimSuffix(line, []byte{'\r'}), rest
+	end := bytes.IndexByte(text, '\n')
+	if end < 0 {
+		line = text
+	} else {
+		line, rest = text[:end], text[end+1:]
+	}
+	if last := len(line) - 1; last >= 0 && line[last] == '\r' {
+		line = line[:last]
+	}
+	return line, rest
 }
 
 // ParseRow gives the user id of one line with the two columns of Header.
 func ParseRow(line []byte) (userID int64, err error) {
+	if userID, plain := parsePlain(line); plain {
+		return userID, nil
+	}
+	return parseAny(line)
+}
+
+// plainDigits is how many digits an int64 holds, whichever they are.
+const plainDigits = 18
+
+// parsePlain reads a row as nearly all are: digits, a comma, and a name in
+// which nothing has a meaning of its own. What it does not take may still be a
+// row.
+func parsePlain(line []byte) (userID int64, plain bool) {
+	comma := 0
+	for comma < len(line) && line[comma]-'0' <= 9 {
+		userID = 10*userID + int64(line[comma]-'0')
+		comma++
+	}
+	if comma == 0 || comma > plainDigits || comma == len(line) || line[comma] != ',' {
+		return 0, false
+	}
+	for _, c := range line[comma+1:] {
+		if c == ',' || c == '"' || c == '\r' {
+			return 0, false
+		}
+	}
+	return userID, true
+}
+
+func parseAny(line []byte) (userID int64, err error) {
 	if bytes.IndexByte(line, '\r') >= 0 {
 		return 0, errors.New("holds a line break")
 	}

@@ -3,6 +3,7 @@ package chunk
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -67,6 +68,34 @@ func TestDecodeRefusesWhatIsNoChunk(t *testing.T) {
 				t.Errorf("err = %v, want a MalformedError that says %q", err, test.reason)
 			}
 		})
+	}
+}
+
+// The short way for plain rows takes none that the long way does not, and reads
+// the same in it.
+func TestPlainRowsAreReadAsAnyOther(t *testing.T) {
+	const letters = "0019-+,,\"\r aZ\xc3\xab"
+	random := rand.New(rand.NewPCG(1, 1))
+	plain := 0
+	for range 200_000 {
+		line := make([]byte, random.IntN(12))
+		for i := range line {
+			line[i] = letters[random.IntN(len(letters))]
+		}
+		if random.IntN(3) == 0 {
+			line = append([]byte(strings.Repeat("9", random.IntN(22))), line...)
+		}
+		got, taken := parsePlain(line)
+		if !taken {
+			continue
+		}
+		plain++
+		if want, err := parseAny(line); err != nil || got != want {
+			t.Fatalf("%q is %d in the short way; in the long way it is %d, %v", line, got, want, err)
+		}
+	}
+	if plain < 1000 {
+		t.Errorf("only %d lines were plain", plain)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/killpoint/killpoint/workers/chunk"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -21,6 +22,7 @@ type Session struct {
 	durable    bool
 	returned   chan amqp.Return
 	inFlight   atomic.Int64
+	rows       [][]chunk.Row // of the group that was sorted last
 
 	// finishing ends with the session, and with nothing else: what was begun
 	// is brought to an end after a request to stop.
