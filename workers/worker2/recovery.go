@@ -22,7 +22,7 @@ func (w *worker) logRecovery(r partition.Recovery) {
 		w.logRepair(repair)
 	}
 	for _, whole := range r.AlreadyWritten {
-		w.logAlreadyWritten(whole.Partition, whole.ChunkID)
+		w.log(alreadyWritten, whole.Partition, whole.ChunkID)
 	}
 	for _, id := range r.Redone {
 		w.log("Redid chunk %s from the journal", id)

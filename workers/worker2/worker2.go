@@ -59,7 +59,7 @@ type writer interface {
 // Run recovers the files and then writes until ctx ends. It finishes the group
 // that it has in hand, closes the files and returns nil.
 func Run(ctx context.Context, c Config, log func(string, ...any)) (err error) {
-	w := &worker{config: c, log: func(format string, args ...any) { log("Worker 2: "+format, args...) }}
+	w := &worker{config: c, log: func(format string, args ...any) { log(prefix+format, args...) }}
 	c.Broker.Log = w.log
 	files, err := partition.Open(ctx, c.Files)
 	if errors.Is(err, partition.ErrPartitionCount) {
@@ -89,10 +89,35 @@ func Run(ctx context.Context, c Config, log func(string, ...any)) (err error) {
 	return queue.Stopped(ctx, err)
 }
 
+// prefix begins every line that is logged.
+const prefix = "Worker 2: "
+
 type worker struct {
 	config Config
 	files  writer
 	log    func(string, ...any)
+	told   []byte             // lines of a group that are not logged yet
+	chunks []*partition.Chunk // that groups are written with, one after the other
+}
+
+// tell logs a line of a group's, together with the others up to flush, since a
+// call into the kernel for each line costs more than the line. Where groups
+// have one chunk, each line goes out by itself, and is a crash point.
+func (w *worker) tell(format string, args ...any) {
+	if len(w.told) > 0 {
+		w.told = append(w.told, "\n"+prefix...)
+	}
+	w.told = fmt.Appendf(w.told, format, args...)
+	if w.config.MaxGroup == 1 {
+		w.flush()
+	}
+}
+
+func (w *worker) flush() {
+	if len(w.told) > 0 {
+		w.log("%s", w.told)
+		w.told = w.told[:0]
+	}
 }
 
 // handle brings one group to where it may be acknowledged once the broker has
@@ -116,8 +141,9 @@ func (w *worker) handle(ctx context.Context, s *queue.Session, group []queue.Del
 	}
 	return queue.Left{Arriving: sent, Acknowledged: func() {
 		for _, d := range chunks {
-			w.log("Completed processing chunk %s", d.ID)
+			w.tell("Completed processing chunk %s", d.ID)
 		}
+		w.flush()
 	}}, nil
 }
 
@@ -126,23 +152,28 @@ func (w *worker) write(ctx context.Context, chunks []queue.Decoded) error {
 	if len(chunks) == 0 {
 		return nil
 	}
-	group := make([]*partition.Chunk, len(chunks))
+	for len(w.chunks) < len(chunks) {
+		w.chunks = append(w.chunks, new(partition.Chunk))
+	}
+	group := w.chunks[:len(chunks)]
 	for i, d := range chunks {
-		w.log("Processing chunk %s", d.ID)
-		group[i] = partition.NewChunk(d.ID, d.Client+"-users")
+		w.tell("Processing chunk %s", d.ID)
+		group[i].Reset(d.ID, d.Client+"-users")
 		for _, row := range d.Chunk.Rows {
 			if err := group[i].Add(chunk.Partition(row.UserID, w.config.Files.Partitions), row.Line); err != nil {
 				return fmt.Errorf("write chunk %s: %w", d.ID, err)
 			}
 		}
 	}
+	w.flush()
 	results, err := w.commit(ctx, group)
 	if err != nil {
 		return err
 	}
 	for _, r := range results {
-		w.logResult(r)
+		w.tellResult(r)
 	}
+	w.flush()
 	return nil
 }
 
@@ -175,19 +206,17 @@ func (w *worker) commit(ctx context.Context, group []*partition.Chunk) ([]partit
 	}
 }
 
-func (w *worker) logResult(r partition.Result) {
+func (w *worker) tellResult(r partition.Result) {
 	if r.Duplicate {
-		w.log("Skipping duplicate chunk %s, forwarding it again", r.ID)
+		w.tell("Skipping duplicate chunk %s, forwarding it again", r.ID)
 		return
 	}
 	for _, p := range r.Skipped {
-		w.logAlreadyWritten(p, r.ID)
+		w.tell(alreadyWritten, p, r.ID)
 	}
 	for _, p := range r.Partitions {
-		w.log("Wrote partition %d from chunk %s", p, r.ID)
+		w.tell("Wrote partition %d from chunk %s", p, r.ID)
 	}
 }
 
-func (w *worker) logAlreadyWritten(p int, id string) {
-	w.log("Partition %d of chunk %s was already written", p, id)
-}
+const alreadyWritten = "Partition %d of chunk %s was already written"

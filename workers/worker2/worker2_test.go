@@ -43,11 +43,11 @@ func (s *scripted) Write(ctx context.Context, group []*partition.Chunk) ([]parti
 	return results, nil
 }
 
-// worn is a worker with the writer, and what it logs.
+// worn is a worker with the writer, and what it logs, a string a call.
 func worn(files writer) (*worker, *[]string) {
 	var lines []string
 	return &worker{
-		config: Config{Files: partition.Options{Partitions: 5}}, files: files,
+		config: Config{MaxGroup: 1, Files: partition.Options{Partitions: 5}}, files: files,
 		log: func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) },
 	}, &lines
 }
@@ -87,6 +87,30 @@ func TestWriteIsTriedAgain(t *testing.T) {
 	}
 	if c := files.groups[0][0]; c.ID() != "a" || c.Prefix() != "TEST-users" {
 		t.Errorf("wrote chunk %q to %q", c.ID(), c.Prefix())
+	}
+}
+
+// What is said of a group goes out with one call a step, and before a step
+// that can take long or fail.
+func TestGroupIsLoggedAtOnce(t *testing.T) {
+	var before int
+	files := &scripted{}
+	w, lines := worn(files)
+	w.config.MaxGroup = 2
+	files.before = func() { before = len(*lines) }
+	if err := w.write(context.Background(), decoded(t, "a", "b")); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"Processing chunk a\nWorker 2: Processing chunk b",
+		"Partition 1 of chunk a was already written\nWorker 2: Wrote partition 3 from chunk a\n" +
+			"Worker 2: Skipping duplicate chunk b, forwarding it again",
+	}
+	if !slices.Equal(*lines, want) || before != 1 {
+		t.Errorf("logged %q, want %q; %d of it before the write, want 1", *lines, want, before)
+	}
+	if err := w.write(context.Background(), decoded(t, "c")); err != nil || len(*lines) != 4 || (*lines)[2] != "Processing chunk c" {
+		t.Errorf("err = %v, logged %q then", err, (*lines)[2:])
 	}
 }
 
