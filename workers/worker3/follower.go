@@ -36,8 +36,9 @@ func fingerprintOf(line []byte) fingerprint {
 type follower struct {
 	path   string
 	file   *os.File
-	offset int64  // behind the last whole line that was read
-	tail   []byte // what stood before offset, at most tailBytes
+	opened os.FileInfo // which file it is; while it is open, no other one gets its number
+	offset int64       // behind the last whole line that was read
+	tail   []byte      // what stood before offset, at most tailBytes
 	lines  *index
 	lost   []*block // had a place when the file was read before
 	buffer *[]byte  // that all followers of a verifier share
@@ -101,11 +102,7 @@ func (f *follower) open() (size int64, still bool, err error) {
 		return 0, false, err
 	}
 	if f.file != nil {
-		opened, err := f.file.Stat()
-		if err != nil {
-			return 0, false, err
-		}
-		if os.SameFile(there, opened) {
+		if os.SameFile(there, f.opened) {
 			return there.Size(), there.Size() >= f.offset, nil
 		}
 		f.close()
@@ -113,7 +110,11 @@ func (f *follower) open() (size int64, still bool, err error) {
 	if f.file, err = os.Open(f.path); err != nil {
 		return 0, false, err
 	}
-	return there.Size(), f.offset == 0, nil
+	if f.opened, err = f.file.Stat(); err != nil {
+		f.close()
+		return 0, false, err
+	}
+	return f.opened.Size(), f.offset == 0, nil
 }
 
 // read takes whole lines in, up to the size, unless what was read last is not
@@ -151,13 +152,14 @@ func (f *follower) take(lines []byte) error {
 	f.tail = append(f.tail, lines[max(0, len(lines)-tailBytes):]...)
 	f.tail = f.tail[max(0, len(f.tail)-tailBytes):]
 	for len(lines) > 0 {
-		var line []byte
-		line, lines, _ = bytes.Cut(lines, []byte{'\n'})
+		end := bytes.IndexByte(lines, '\n')
+		line := lines[:end]
+		lines = lines[end+1:]
 		if f.lines.end == maxLines {
 			return fmt.Errorf("it has more than %d lines", int64(maxLines))
 		}
 		if f.lines.end == 0 && string(line) == chunk.Header {
-			f.lines.add(0)
+			f.lines.addHeader()
 			continue
 		}
 		f.lines.add(fingerprintOf(line))

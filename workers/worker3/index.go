@@ -23,13 +23,19 @@ type block struct {
 
 // index finds blocks of lines in a file. Each line counts for one block only.
 //
+// Chunks are forwarded in the order in which they stand in the files, as a
+// rule. So lines that come are not chained at first: the block that is looked
+// for begins at the first of them nearly always, and takes them as they come.
+// Whatever else is asked has them chained before.
+//
 // Of ten million lines without an owner it takes 240 MB: for each, the
 // fingerprint, its neighbours in its chain, and a share of the chains' ends.
 // Lines with an owner take next to nothing.
 type index struct {
 	end      int64      // the number that the next line gets
+	front    int64      // lines from here on are not chained, and have no owner
 	segments []*segment // of the file's lines, in order; nil where all have an owner
-	free     int        // how many lines have no owner
+	chained  int        // how many lines are in chains: those before front without an owner
 	// last has the line that was added last to each chain. The lines of one
 	// fingerprint are in one chain, the newest first unless some were released.
 	last []link
@@ -55,17 +61,35 @@ type segment struct {
 
 func newIndex() *index { return &index{last: make([]link, 16)} }
 
-// add appends a line. The zero fingerprint is for a line that nobody owns, the
-// header.
+// add appends a line.
 func (x *index) add(line fingerprint) {
 	number := x.end
 	x.end++
 	if number > 0 && number%segmentLines == 0 {
 		x.dropSegment(number - 1)
 	}
-	if line != 0 {
-		x.release(number, line)
+	x.put(number, line)
+}
+
+// addHeader appends a line that nobody owns. It is the first one.
+func (x *index) addHeader() {
+	x.end++
+	x.front++
+}
+
+// put makes a line one without an owner.
+func (x *index) put(number int64, line fingerprint) {
+	which, i := number/segmentLines, number%segmentLines
+	for int64(len(x.segments)) <= which {
+		x.segments = append(x.segments, nil)
 	}
+	s := x.segments[which]
+	if s == nil {
+		s = new(segment)
+		x.segments[which] = s
+	}
+	s.lines[i] = line
+	s.free++
 }
 
 func (x *index) segment(number int64) (*segment, int64) {
@@ -81,26 +105,31 @@ func (x *index) dropSegment(number int64) {
 	}
 }
 
-// release makes a line one without an owner.
+// release takes the owner of a line away.
 func (x *index) release(number int64, line fingerprint) {
-	for int64(len(x.segments)) <= number/segmentLines {
-		x.segments = append(x.segments, nil)
+	x.put(number, line)
+	x.chain(number)
+}
+
+// chainAll chains what is not chained yet.
+func (x *index) chainAll() {
+	for x.front < x.end {
+		x.front++
+		x.chain(x.front - 1)
 	}
-	if x.segments[number/segmentLines] == nil {
-		x.segments[number/segmentLines] = new(segment)
-	}
-	s, i := x.segment(number)
-	s.lines[i] = line
-	s.free++
-	x.free++
-	if x.free > len(x.last) {
+}
+
+// chain puts a line into its chain.
+func (x *index) chain(number int64) {
+	if x.chained++; x.chained > len(x.last) {
 		x.rechain()
 		return
 	}
-	x.chain(number, s, i)
+	s, i := x.segment(number)
+	x.link(number, s, i)
 }
 
-func (x *index) chain(number int64, s *segment, i int64) {
+func (x *index) link(number int64, s *segment, i int64) {
 	end := x.chainOf(s.lines[i])
 	s.before[i], s.after[i] = *end, 0
 	if *end != 0 {
@@ -122,16 +151,27 @@ func (x *index) rechain() {
 			continue
 		}
 		for i, line := range s.lines {
-			if line != 0 {
-				x.chain(int64(which*segmentLines+i), s, int64(i))
+			if number := int64(which*segmentLines + i); line != 0 && number < x.front {
+				x.link(number, s, int64(i))
 			}
 		}
 	}
 }
 
-// own takes a line out of its chain.
+// own takes a line out of its chain, if it is in one.
 func (x *index) own(number int64) {
 	s, i := x.segment(number)
+	if number == x.front {
+		x.front++
+	} else {
+		x.unchain(s, i)
+	}
+	s.lines[i] = 0
+	s.free--
+	x.dropSegment(number)
+}
+
+func (x *index) unchain(s *segment, i int64) {
 	before, after := s.before[i], s.after[i]
 	if after == 0 {
 		*x.chainOf(s.lines[i]) = before
@@ -143,10 +183,7 @@ func (x *index) own(number int64) {
 		older, j := x.segment(int64(before) - 1)
 		older.after[j] = after
 	}
-	s.lines[i] = 0
-	s.free--
-	x.free--
-	x.dropSegment(number)
+	x.chained--
 }
 
 // freeLine gives a line, 0 when it has an owner.
@@ -189,6 +226,7 @@ func byPlace(b *block, number int64) int { return cmp.Compare(b.at, number) }
 // alike gives the lines without an owner that are like this one, the newest
 // first as a rule.
 func (x *index) alike(line fingerprint) func(yield func(int64) bool) {
+	x.chainAll()
 	return func(yield func(int64) bool) {
 		for at := *x.chainOf(line); at != 0; {
 			s, i := x.segment(int64(at) - 1)
@@ -208,6 +246,10 @@ const choices = 64
 // chunks come in the file's order, that is where the writer put it, and
 // where they do not, it leaves the gap alone that an older one will fill.
 func (x *index) find(lines []fingerprint) (at int64, found bool) {
+	// No place behind the front follows on a line that has an owner.
+	if x.freeLine(x.front-1) == 0 && x.holds(x.front, lines) {
+		return x.front, true
+	}
 	looked := 0
 	for number := range x.alike(lines[0]) {
 		if looked++; found && looked > choices {
@@ -228,10 +270,17 @@ func (x *index) find(lines []fingerprint) (at int64, found bool) {
 
 // holds says whether the lines stand at line at and have no owner.
 func (x *index) holds(at int64, lines []fingerprint) bool {
-	for i, line := range lines {
-		if x.freeLine(at+int64(i)) != line {
+	for len(lines) > 0 {
+		which, first := at/segmentLines, at%segmentLines
+		if which >= int64(len(x.segments)) || x.segments[which] == nil {
 			return false
 		}
+		here := x.segments[which].lines[first:]
+		n := min(len(here), len(lines))
+		if !slices.Equal(here[:n], lines[:n]) {
+			return false
+		}
+		at, lines = at+int64(n), lines[n:]
 	}
 	return true
 }
@@ -249,6 +298,9 @@ func (x *index) count(line fingerprint) int {
 func (x *index) place(b *block, at int64) {
 	if !x.holds(at, b.lines) {
 		panic(fmt.Sprintf("block of %d lines placed at line %d, where it does not stand or which has an owner", len(b.lines), at+1))
+	}
+	if at != x.front {
+		x.chainAll()
 	}
 	for i := range b.lines {
 		x.own(at + int64(i))

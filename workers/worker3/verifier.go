@@ -39,6 +39,9 @@ type Verifier struct {
 	remembered [][]*block             // of the latest of them, oldest first
 	rows       int                    // that are remembered
 	vanished   []vanishedBlock
+
+	where  []int // the partition of each row of the chunk that is split
+	counts []int // of its rows, by partition
 }
 
 // vanishedBlock was there before its file was cut.
@@ -56,7 +59,7 @@ type Verdict struct{ ID, Problem string }
 func NewVerifier(dir string, partitions int, patience time.Duration, log func(string, ...any)) *Verifier {
 	return &Verifier{
 		dir: dir, partitions: partitions, patience: patience, log: log,
-		files: map[string][]*follower{}, buffer: make([]byte, readBytes),
+		files: map[string][]*follower{}, buffer: make([]byte, readBytes), counts: make([]int, partitions),
 	}
 }
 
@@ -78,15 +81,26 @@ func (v *Verifier) file(client string, partition int) *follower {
 	return files[partition]
 }
 
-// split sorts a chunk's rows into the blocks that the files should hold.
+// split sorts a chunk's rows into the blocks that the files should hold, by
+// partition.
 func (v *Verifier) split(c chunk.Chunk) []*block {
-	blocks := make([]*block, v.partitions)
+	clear(v.counts)
+	v.where = v.where[:0]
 	for _, row := range c.Rows {
 		p := chunk.Partition(row.UserID, v.partitions)
-		if blocks[p] == nil {
-			blocks[p] = &block{id: c.ID, partition: p, file: v.file(c.Client, p)}
+		v.where = append(v.where, p)
+		v.counts[p]++
+	}
+	rows := make([]fingerprint, len(c.Rows)) // of all blocks, one after the other
+	blocks := make([]*block, v.partitions)
+	for i, row := range c.Rows {
+		p := v.where[i]
+		b := blocks[p]
+		if b == nil {
+			b = &block{id: c.ID, partition: p, file: v.file(c.Client, p), lines: rows[:0:v.counts[p]]}
+			blocks[p], rows = b, rows[v.counts[p]:]
 		}
-		blocks[p].lines = append(blocks[p].lines, fingerprintOf(row.Line))
+		b.lines = append(b.lines, fingerprintOf(row.Line))
 	}
 	return slices.DeleteFunc(blocks, func(b *block) bool { return b == nil })
 }

@@ -387,8 +387,8 @@ func TestBytesAreReadOnce(t *testing.T) {
 	if want := int64(total + len(chunk.Header) + 1); f.offset != want {
 		t.Errorf("read %d bytes of %d", f.offset, want)
 	}
-	if f.lines.free != 0 || len(f.lines.last) > 16 {
-		t.Errorf("%d lines are held in %d chains although all have an owner", f.lines.free, len(f.lines.last))
+	if f.lines.chained != 0 || f.lines.front != f.lines.end || len(f.lines.last) > 16 {
+		t.Errorf("%d lines are held in %d chains although all have an owner", f.lines.chained, len(f.lines.last))
 	}
 	for i, s := range f.lines.segments {
 		if s != nil && i < len(f.lines.segments)-1 {
