@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -60,14 +62,17 @@ func (b *bench) pipeline(ctx context.Context) (err error) {
 		pipelinePartitions, pipelineGroup, pipelineWindow)
 	w := tabwriter.NewWriter(b.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "rows/chunk\trows/s\tlowest\thighest\twithout the work\tlowest\thighest\tratio\t")
+	var times bytes.Buffer
+	t := tabwriter.NewWriter(&times, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "rows/chunk\t%s\t\n", strings.Join(pipelineServices, "\t"))
 	for _, l := range b.loads() {
-		var with, without []float64
+		var with, without pipelineRates
 		for round := range b.rounds {
 			b.progress("pipeline, round %d of %d: %d chunks of %d rows", round+1, b.rounds, l.chunks, l.rows)
 			for _, kind := range []struct {
 				binary string
 				writes bool
-				rates  *[]float64
+				rates  *pipelineRates
 			}{{working, true, &with}, {idling, false, &without}} {
 				r := pipelineRun{binary: kind.binary, url: url, dir: filepath.Join(b.dir, "pipeline"), load: l, writes: kind.writes}
 				r.queues = fmt.Sprintf("%d-%d-%t", l.rows, round, kind.writes)
@@ -79,16 +84,47 @@ func (b *bench) pipeline(ctx context.Context) (err error) {
 				if err != nil {
 					return fmt.Errorf("%d chunks of %d rows: %w", l.chunks, l.rows, err)
 				}
-				*kind.rates = append(*kind.rates, rate)
+				kind.rates.add(rate, r.workers)
 			}
 		}
-		a, z, ratio := spreadOf(with), spreadOf(without), spreadOf(ratios(with, without))
+		a, z, ratio := spreadOf(with.rows), spreadOf(without.rows), spreadOf(ratios(with.rows, without.rows))
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", l.rows, count(a.median), count(a.low), count(a.high),
 			count(z.median), count(z.low), count(z.high), pipelineTarget.judge(ratio.median))
+		fmt.Fprintf(t, "%d\t", l.rows)
+		for _, service := range pipelineServices {
+			fmt.Fprintf(t, "%.0f, %.0f without\t", with.cost(service, l.chunks), without.cost(service, l.chunks))
+		}
+		fmt.Fprintln(t)
 	}
 	_ = w.Flush()
-	fmt.Fprintf(b.out, "Target: %s of it.\n", pipelineTarget)
+	_ = t.Flush()
+	fmt.Fprintf(b.out, "Target: %s of it.\n\nProcessor time of each process, in us a chunk; the broker has the rest of %d processors:\n\n%s",
+		pipelineTarget, runtime.NumCPU(), &times)
 	return nil
+}
+
+var pipelineServices = []string{"test-runner", "worker-2", "worker-3"}
+
+// pipelineRates are what the rounds of one pipeline gave.
+type pipelineRates struct {
+	rows []float64            // a second
+	used map[string][]float64 // by service: seconds of processor time
+}
+
+func (p *pipelineRates) add(rate float64, workers []*worker) {
+	p.rows = append(p.rows, rate)
+	if p.used == nil {
+		p.used = map[string][]float64{}
+	}
+	for _, w := range workers {
+		used := w.command.ProcessState.UserTime() + w.command.ProcessState.SystemTime()
+		p.used[w.name] = append(p.used[w.name], used.Seconds())
+	}
+}
+
+// cost is in microseconds a chunk.
+func (p *pipelineRates) cost(service string, chunks int) float64 {
+	return 1e6 * spreadOf(p.used[service]).median / float64(chunks)
 }
 
 // pipelineRun is one run of the pipeline, as processes of this machine.
