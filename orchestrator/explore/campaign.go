@@ -372,6 +372,7 @@ func (c *Campaign) record(ctx context.Context) error {
 	if c.Resume && len(c.saved.Recording.Operations) > 0 {
 		return c.compare(merged)
 	}
+	merged.Varies = c.Batched
 	c.saved.Recording, c.saved.Diverge = merged, divergence
 	return nil
 }
@@ -428,7 +429,7 @@ func (c *Campaign) matters(recordings []Recording) func(*Operation) bool {
 func (c *Campaign) compare(recording Recording) error {
 	both := []Recording{c.saved.Recording, recording}
 	_, differs := Merge(both, c.matters(both))
-	if c.saved.Diverge.String() == "" && differs.String() != "" {
+	if !c.saved.Recording.Varies && c.saved.Diverge.String() == "" && differs.String() != "" {
 		return fmt.Errorf("%w: %s", ErrChanged, differs)
 	}
 	return nil

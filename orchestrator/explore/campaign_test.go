@@ -425,11 +425,42 @@ func TestDivergenceIsReportedApart(t *testing.T) {
 	if document.Totals.Diverged != 5 || document.Totals.Inconclusive != 0 || document.Outcome != report.Passed {
 		t.Errorf("%+v, %s", document.Totals, document.Outcome)
 	}
-	if !strings.HasPrefix(document.Note, "1 operation differ between 2 recordings; the first: write 2 of /data/rows.csv") {
+	if !strings.HasPrefix(document.Note, "1 operation differs between 2 recordings; the first: write 2 of /data/rows.csv") {
 		t.Errorf("note %q", document.Note)
 	}
 	if b.watched.progress.Diverged != 5 {
 		t.Errorf("progress %+v", b.watched.progress)
+	}
+}
+
+// TestAlikeRecordingsOfWhatVaries explores a worker whose runs are alike while
+// they are recorded, and not later.
+func TestAlikeRecordingsOfWhatVaries(t *testing.T) {
+	s := worker(3)
+	steady := s.life
+	s.life = func(life int, before []string, number int) []history.Point {
+		operations := steady(life, before, number)
+		if life == 1 && number >= DefaultRecordings {
+			operations[7].Size++
+		}
+		return operations
+	}
+	for batched, want := range map[bool]report.PointTotals{true: {Diverged: 5}, false: {Inconclusive: 5}} {
+		b := newBench(t, s, Settings{Batched: batched})
+		s.trials = 0
+		_, document := b.must(1)
+		if got := document.Totals; got.Diverged != want.Diverged || got.Inconclusive != want.Inconclusive {
+			t.Errorf("batched %t: %+v", batched, got)
+		}
+		divergent := 0
+		for _, point := range document.Points {
+			if point.Divergent {
+				divergent++
+			}
+		}
+		if divergent != want.Diverged {
+			t.Errorf("batched %t: %d points are divergent, want %d", batched, divergent, want.Diverged)
+		}
 	}
 }
 

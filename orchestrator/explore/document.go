@@ -147,6 +147,7 @@ func (c *Campaign) documentPoint(one *leg, i int, after []string, shown *int) (r
 		point.Offset = &offset
 	}
 	result := one.results[i]
+	point.Divergent = point.Divergent || result.Status() == Diverged
 	point.Outcome, point.Failures, point.Attempts = outcomes[result.Status()], int(result.failures), int(result.attempts)
 	point.Seconds = float64(int(result.seconds*1000)) / 1000
 	switch result.Status() {

@@ -16,8 +16,9 @@ const (
 	Survived     Status = "survived"     // it was held where planned, and every check passed
 	Failed       Status = "failed"       // a check has findings
 	Inconclusive Status = "inconclusive" // it never came as planned, or a check could not be computed
-	// Diverged is Inconclusive at an operation that was not the same in every
-	// undisturbed recording: it was known that it might not come again.
+	// Diverged says that it never came as planned, which was known to be
+	// possible: its operation was not the same in every undisturbed recording,
+	// or nothing makes runs of the system equal.
 	Diverged Status = "diverged"
 	Broken   Status = "broken" // trouble of the tool's own, each time
 )

@@ -13,6 +13,9 @@ type Recording struct {
 	// From is the first of them at which crash points are taken: that after
 	// the last fault of the run had fired.
 	From int `json:"from,omitempty"`
+	// Varies says that nothing makes runs of the system equal: where two of
+	// them are, a third one may still differ from both.
+	Varies bool `json:"varies,omitempty"`
 }
 
 // Recorded gives the operations of a service in a recorded run until the
@@ -145,7 +148,11 @@ func (d Divergence) String() string {
 	if d.Differ == 0 && d.Extra == 0 {
 		return ""
 	}
-	text := fmt.Sprintf("%s differ between %d recordings", plural(d.Differ, "operation"), d.Recordings)
+	verb := "differ"
+	if d.Differ == 1 {
+		verb = "differs"
+	}
+	text := fmt.Sprintf("%s %s between %d recordings", plural(d.Differ, "operation"), verb, d.Recordings)
 	if d.Extra > 0 {
 		text += fmt.Sprintf(", %d more are in some of them only", d.Extra)
 	}

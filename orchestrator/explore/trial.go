@@ -92,6 +92,7 @@ type attempt struct {
 	verdict check.Outcome
 	// placed says that every crash came where it was planned, and was done.
 	placed    bool
+	elsewhere bool // a crash came at another place, or at none
 	reason    string
 	findings  []check.Finding
 	recording Recording
@@ -128,7 +129,7 @@ func (t *Trials) Run(ctx context.Context, runner Runner, item Item) (Outcome, er
 			outcome.Recording, outcome.Meta = &one.recording, &one.meta
 		}
 	}
-	outcome.Status = all.status(&outcome, item.divergent())
+	outcome.Status = all.status(&outcome, item.divergent() || t.Recording != nil && t.Recording.Varies)
 	outcome.Seconds = time.Since(began).Seconds()
 	return outcome, nil
 }
@@ -138,7 +139,8 @@ type tally struct {
 	counted   int // came as planned, to a verdict
 	uncounted int
 	broken    int  // of uncounted
-	stray     int  // of uncounted: failed, but not where it was planned
+	elsewhere int  // of uncounted: did not come as planned
+	stray     int  // of elsewhere: failed
 	placed    bool // the findings kept are of a failure that came as planned
 }
 
@@ -158,6 +160,9 @@ func (a *tally) add(outcome *Outcome, one attempt) {
 	if one.verdict == check.Broken {
 		a.broken++
 	}
+	if one.elsewhere {
+		a.elsewhere++
+	}
 	if failed {
 		a.stray++
 	}
@@ -167,6 +172,7 @@ func (a *tally) add(outcome *Outcome, one attempt) {
 }
 
 // status sets what the outcome says of the trials as a whole.
+// divergent says that it was known that the item might not come as planned.
 func (a *tally) status(outcome *Outcome, divergent bool) Status {
 	outcome.Attempts = a.counted + a.stray
 	if a.stray == 0 && a.counted > 0 {
@@ -182,7 +188,7 @@ func (a *tally) status(outcome *Outcome, divergent bool) Status {
 	switch {
 	case a.broken == a.uncounted:
 		return Broken
-	case divergent:
+	case divergent && a.elsewhere > 0 && a.elsewhere+a.broken == a.uncounted:
 		return Diverged
 	}
 	return Inconclusive
@@ -208,6 +214,7 @@ func (t *Trials) attempt(ctx context.Context, runner Runner, item *Item, record 
 		return one
 	}
 	one.reason = t.elsewhere(item, h)
+	one.elsewhere = one.reason != ""
 	if one.reason == "" {
 		one.reason = doubt(verdict)
 	}

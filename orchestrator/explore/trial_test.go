@@ -134,6 +134,21 @@ func TestWhatNeverComesAsPlannedIsInconclusive(t *testing.T) {
 	}
 }
 
+// What came as planned and could not be judged is inconclusive also where it
+// might have come elsewhere.
+func TestWhatCannotBeJudgedHasNotDiverged(t *testing.T) {
+	s := worker(2)
+	trials, plan := trialsOf(t, s, Rules{Model: ProcessCrash})
+	trials.Recording.Varies = true
+	trials.Judge = func(*scenario.Scenario, *history.History) check.Verdict {
+		return check.Verdict{Outcome: check.Inconclusive, Reasons: []string{"the files could not be read"}}
+	}
+	outcome := runOne(t, trials, s, itemAt(t, plan, "write:/data/rows.csv:2:+20"))
+	if outcome.Status != Inconclusive || outcome.Reason != "the files could not be read" {
+		t.Errorf("%+v", outcome)
+	}
+}
+
 func TestWhatIsNotComeToIsInconclusive(t *testing.T) {
 	s := worker(2)
 	trials, plan := trialsOf(t, s, Rules{Model: ProcessCrash})

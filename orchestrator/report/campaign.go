@@ -62,9 +62,9 @@ type PointTotals struct {
 	Inconclusive int `json:"inconclusive"`
 	Broken       int `json:"broken"`
 	NotRun       int `json:"notRun"`
-	// Diverged counts those that did not come as planned at an operation that
-	// is not the same in every undisturbed run: it was known that they might
-	// not. They make no campaign inconclusive.
+	// Diverged counts those that did not come as planned, which was known to
+	// be possible: the operation is not the same in every undisturbed run. They
+	// make no campaign inconclusive.
 	Diverged int `json:"diverged,omitempty"`
 	// Unconfirmed counts those of Failed that did not fail each time.
 	Unconfirmed int `json:"unconfirmed"`
@@ -111,7 +111,8 @@ type CrashPoint struct {
 	Lost string `json:"lost,omitempty"`
 	Hash string `json:"hash,omitempty"`
 	// Divergent says that the operation is not the same in every undisturbed
-	// run of the system.
+	// run of the system, as recordings or, where nothing makes runs equal, the
+	// trials of the point have shown.
 	Divergent bool      `json:"divergent,omitempty"`
 	Outcome   Outcome   `json:"outcome"` // passed, failed, inconclusive, broken or not-run
 	Reason    string    `json:"reason,omitempty"`
