@@ -93,21 +93,21 @@ func (f *follower) close() {
 // open opens the file that has the name now, and gives its size. It says
 // whether that can still be the one that was read.
 func (f *follower) open() (size int64, still bool, err error) {
-	there, err := os.Stat(f.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		f.close()
-		return 0, f.offset == 0, nil
-	}
-	if err != nil {
-		return 0, false, err
-	}
 	if f.file != nil {
-		if os.SameFile(there, f.opened) {
+		there, err := os.Stat(f.path)
+		if err == nil && os.SameFile(there, f.opened) {
 			return there.Size(), there.Size() >= f.offset, nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, false, err
 		}
 		f.close()
 	}
-	if f.file, err = os.Open(f.path); err != nil {
+	f.file, err = os.Open(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, f.offset == 0, nil
+	}
+	if err != nil {
 		return 0, false, err
 	}
 	if f.opened, err = f.file.Stat(); err != nil {

@@ -352,6 +352,35 @@ func TestFileIsReplacedByALongerOne(t *testing.T) {
 	b.look(true, "b", "9,Zoe")
 }
 
+// A power cut takes a new file away at any moment, also between two looks at
+// its name, and the writer makes it again.
+func TestFileComesAndGoes(t *testing.T) {
+	b := newBench(t)
+	f := b.verifier.file("TEST", 0)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 1000 {
+			if err := os.WriteFile(b.path(0), []byte(chunk.Header+"\n3,Ann\n"), 0o644); err != nil {
+				t.Error(err)
+			}
+			if err := os.Remove(b.path(0)); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for {
+		if err := b.verifier.follow(f); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-done:
+			return
+		default:
+		}
+	}
+}
+
 // A file is read again before a chunk is said to be missing in it.
 func TestGivingUpReadsOnceMore(t *testing.T) {
 	b := newBench(t)
