@@ -92,7 +92,7 @@ type attempt struct {
 	verdict check.Outcome
 	// placed says that every crash came where it was planned, and was done.
 	placed    bool
-	elsewhere bool // a crash came at another place, or at none
+	elsewhere bool // a crash came at another place, with other changes to lose, or not at all
 	reason    string
 	findings  []check.Finding
 	recording Recording
@@ -214,11 +214,11 @@ func (t *Trials) attempt(ctx context.Context, runner Runner, item *Item, record 
 		return one
 	}
 	one.reason = t.elsewhere(item, h)
-	one.elsewhere = one.reason != ""
 	if one.reason == "" {
 		one.reason = doubt(verdict)
 	}
 	one.placed = one.reason == ""
+	one.elsewhere = !one.placed
 	if verdict.Outcome == check.Inconclusive && one.reason == "" {
 		one.reason = strings.Join(verdict.Reasons, "; ")
 		one.placed = false

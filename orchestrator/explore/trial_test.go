@@ -149,6 +149,25 @@ func TestWhatCannotBeJudgedHasNotDiverged(t *testing.T) {
 	}
 }
 
+// A power cut finds other changes to lose where the runs of a system vary: the
+// check of the faults says so.
+func TestLossThatCannotBeMadeHasDiverged(t *testing.T) {
+	s := worker(2)
+	trials, plan := trialsOf(t, s, Rules{Model: ProcessCrash})
+	trials.Judge = func(*scenario.Scenario, *history.History) check.Verdict {
+		return check.Verdict{Outcome: check.Inconclusive, Results: []check.Result{
+			{Check: check.CheckFaults, Status: check.StatusUncomputed, Reason: "there is no un-synced change 10: there are 9"},
+		}}
+	}
+	for varies, want := range map[bool]Status{true: Diverged, false: Inconclusive} {
+		trials.Recording.Varies = varies
+		outcome := runOne(t, trials, s, itemAt(t, plan, "write:/data/rows.csv:2:+20"))
+		if outcome.Status != want || outcome.Reason != "there is no un-synced change 10: there are 9" {
+			t.Errorf("varies %t: %+v", varies, outcome)
+		}
+	}
+}
+
 func TestWhatIsNotComeToIsInconclusive(t *testing.T) {
 	s := worker(2)
 	trials, plan := trialsOf(t, s, Rules{Model: ProcessCrash})
