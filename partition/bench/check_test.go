@@ -92,7 +92,9 @@ func TestCheatsAreFound(t *testing.T) {
 		},
 		"drops the last row of a block": {
 			before: func(c *cheat, slots []int) []int {
-				b := first(&c.store.(*stateFileStore).slots[slots[0]])
+				// One of several: no store is given a block without rows.
+				list := c.store.(*stateFileStore).slots[slots[0]].list
+				b := &list[slices.IndexFunc(list, func(b block) bool { return len(b.data) > rowBytes })]
 				b.data = b.data[:len(b.data)-rowBytes]
 				return slots
 			},
