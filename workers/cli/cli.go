@@ -114,7 +114,8 @@ func untilSignal(ctx context.Context, stderr io.Writer) (context.Context, func()
 	}
 }
 
-// lines gives a log that writes each line with one call.
+// lines gives a log that writes a line, or several that are given as one text,
+// with one call.
 func lines(to io.Writer) func(string, ...any) {
 	var mu sync.Mutex
 	return func(format string, args ...any) {

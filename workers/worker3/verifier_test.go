@@ -369,6 +369,7 @@ func TestFileComesAndGoes(t *testing.T) {
 			}
 		}
 	}()
+	defer func() { <-done }()
 	for {
 		if err := b.verifier.follow(f); err != nil {
 			t.Fatal(err)
