@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -37,6 +38,8 @@ func TestCampaignsAreEqual(t *testing.T) {
 			folder := t.TempDir()
 			explore := func(name string, code int, more ...string) string {
 				into := filepath.Join(folder, name)
+				began := time.Now()
+				defer func() { t.Log(name, time.Since(began)) }()
 				arguments := append([]string{
 					"explore", filepath.Join("proof", exploring), "--target", "worker-2", "--env", "WORKER_2_IMAGE=" + b.images[test.name],
 					"--max", "32", "--seed", "7", "--confirm", "0", "--quiet", "--report", into,
@@ -70,6 +73,25 @@ func TestCampaignsAreEqual(t *testing.T) {
 			inPlace := outcomes(t, explore("in-place", -1, "--max", "8"))
 			if difference := cmp.Diff(inPlace, outcomes(t, explore("containers", -1, "--max", "8", "--kill", "container"))); difference != "" {
 				t.Errorf("real kills of containers differ (-in place +containers):\n%s", difference)
+			}
+			// In a chain, too: in the order in which its links happen to be, or each
+			// point by itself from rest to rest.
+			chained := outcomes(t, explore("chain", -1, "--chain", "--max", "15"))
+			if failed := strings.Contains(chained, "failed"); failed != (test.code == 1) || strings.Count(chained, "\n") != 15 || strings.Contains(chained, "inconclusive") {
+				t.Fatalf("outcomes of a chain:\n%s", chained)
+			}
+			if difference := cmp.Diff(chained, outcomes(t, explore("chain-again", -1, "--chain", "--max", "15", "--parallel", "3"))); difference != "" {
+				t.Errorf("a second chain differs (-first +second):\n%s", difference)
+			}
+			var some []string
+			for line := range strings.Lines(outcomes(t, explore("alone", -1, "--chain", "--max", "5", "--kill", "container"))) {
+				some = append(some, line)
+				if !strings.Contains("\n"+chained, "\n"+line) {
+					t.Errorf("by itself, with a kill of the container: %sin a chain:\n%s", line, chained)
+				}
+			}
+			if len(some) != 5 {
+				t.Errorf("%d points by themselves", len(some))
 			}
 		})
 	}

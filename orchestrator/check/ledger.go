@@ -83,6 +83,9 @@ func (l *ledger) doubts(seen *evidence) []string {
 	if l.done {
 		return nil
 	}
+	if event, done := seen.last(history.AllDone); done && event.Unit > 0 {
+		return nil // it is held before its next message
+	}
 	for _, fault := range seen.scenario.Faults {
 		if fault.Service == l.sender {
 			return nil

@@ -27,7 +27,7 @@ type exploreOptions struct {
 
 	env []string
 
-	resume, list, batched, keepLogs, failFast, asFound, quiet bool
+	resume, list, batched, chain, keepLogs, failFast, asFound, quiet bool
 
 	allowExternal, build bool
 
@@ -104,6 +104,7 @@ killpoint explore scenarios/normal.yaml --target worker-2 --list  # print the po
 	flags.BoolVar(&o.failFast, "fail-fast", false, "begin no further point once one has failed")
 	flags.BoolVar(&o.asFound, "as-found", false, "look for no smaller failure than those that were found")
 	flags.BoolVar(&o.batched, "batched", false, "leave away the variables of x-killpoint that make runs equal")
+	flags.BoolVar(&o.chain, "chain", false, "crash it once in each unit of work of one run, from rest to rest: many more points a minute")
 	flags.BoolVar(&o.keepLogs, "keep-logs", false, "judge by the log lines and exit codes that the scenario expects, too")
 	flags.DurationVar(&o.timeout, "timeout", 0, "the longest a run may take, above what the scenario says")
 	flags.StringArrayVar(&o.env, "env", nil, "`NAME=VALUE` for the compose file, above the scenario's env; can be repeated")
@@ -128,6 +129,10 @@ func (o *exploreOptions) check(arguments []string) error {
 		return fmt.Errorf("--kill %s: want process, container or fresh", o.kill)
 	case o.depth != 1 && o.depth != 2:
 		return fmt.Errorf("--depth %d: want 1, or 2 for a second crash during recovery", o.depth)
+	case o.chain && o.depth != 1:
+		return errors.New("--chain: with it, crashes come one after the other in one run already; leave --depth away")
+	case o.chain && o.keepLogs:
+		return errors.New("--chain: what is expected of log lines is about a whole run (--keep-logs)")
 	case o.budget < 0 || o.timeout < 0:
 		return errors.New("--budget and --timeout must not be negative")
 	case o.resume && o.report == "":
@@ -201,7 +206,7 @@ func (o *exploreOptions) settings(name, file string) explore.Settings {
 	variants, _ := o.variantsOf()
 	settings := explore.Settings{
 		Scenario: name, File: file, Env: o.env, Target: o.target, Model: explore.Model(o.model), Seed: o.seed,
-		Depth: o.depth, Most: o.most, Shard: shard, Batched: o.batched, KeepLogs: o.keepLogs,
+		Depth: o.depth, Most: o.most, Shard: shard, Batched: o.batched, Chain: o.chain, KeepLogs: o.keepLogs,
 	}
 	if settings.Model == explore.PowerLoss {
 		settings.Variants = variants
@@ -239,7 +244,7 @@ func (o *exploreOptions) again(file string) string {
 	for _, set := range []struct {
 		is   bool
 		flag string
-	}{{o.failFast, "--fail-fast"}, {o.asFound, "--as-found"}, {o.batched, "--batched"}, {o.keepLogs, "--keep-logs"}, {o.allowExternal, "--allow-external"}} {
+	}{{o.failFast, "--fail-fast"}, {o.asFound, "--as-found"}, {o.batched, "--batched"}, {o.chain, "--chain"}, {o.keepLogs, "--keep-logs"}, {o.allowExternal, "--allow-external"}} {
 		if set.is {
 			words = append(words, set.flag)
 		}

@@ -104,6 +104,10 @@ func (e *exploration) load(ctx context.Context) (err error) {
 	if services := e.loaded.System.ServiceNames(); !slices.Contains(services, e.target) {
 		return fmt.Errorf("--target %s: %s has no such service (it has %s)", e.target, e.loaded.System.File, strings.Join(services, ", "))
 	}
+	if e.chain {
+		settings := e.settings(e.loaded.Scenario.Name, e.file)
+		return settings.Undisturbed(e.loaded.Scenario).CanChain(e.target)
+	}
 	return nil
 }
 
@@ -126,9 +130,10 @@ func (e *exploration) prepare() (err error) {
 		return fmt.Errorf("create folder for histories: %w", err)
 	}
 	e.view = e.newCampaignView(e.exploreOptions)
+	settings := e.settings(e.loaded.Scenario.Name, e.file)
 	options := explore.Options{
-		Settings:  e.settings(e.loaded.Scenario.Name, e.file),
-		Scenario:  explore.Undisturbed(e.loaded.Scenario, e.target, e.keepLogs),
+		Settings:  settings,
+		Scenario:  settings.Undisturbed(e.loaded.Scenario),
 		Collected: explore.Collected(e.loaded.Scenario, e.loaded.System, e.target),
 		Folder:    e.folder, Resume: e.resume, Recordings: e.record, Budget: e.budget, FullTimeout: e.timeout > 0,
 		FailFast: e.failFast, AsFound: e.asFound,
@@ -173,7 +178,8 @@ func (e *exploration) afresh(ctx context.Context, more map[string]string) (explo
 		}
 	}
 	runner, err := e.machine.Open(ctx, e.lane(loaded, explore.Fresh))
-	return runner, explore.Undisturbed(loaded.Scenario, e.target, e.keepLogs), err
+	settings := e.settings(loaded.Scenario.Name, e.file)
+	return runner, settings.Undisturbed(loaded.Scenario), err
 }
 
 func (e *exploration) lane(loaded suite.Loaded, way explore.Way) explore.Lane {

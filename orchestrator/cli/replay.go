@@ -21,9 +21,10 @@ import (
 // campaign runs a scenario.
 type replayOptions struct {
 	runOptions
-	scenario          string
-	batched, keepLogs bool
-	point             string
+	scenario                 string
+	batched, keepLogs, chain bool
+
+	point string
 }
 
 func (w *world) replayCommand() *cobra.Command {
@@ -53,6 +54,7 @@ killpoint replay reports/campaign`,
 	flags.StringVar(&o.scenario, "scenario", "", "the scenario `file` that the points are of")
 	flags.StringVar(&o.point, "point", "", "of a campaign, this `point` rather than its smallest failure")
 	flags.BoolVar(&o.batched, "batched", false, "leave away the variables of x-killpoint that make runs equal")
+	flags.BoolVar(&o.chain, "chain", false, "the points are of a chain: go from rest to rest up to the unit of work that the last one is in")
 	flags.BoolVar(&o.keepLogs, "keep-logs", false, "judge by the log lines and exit codes that the scenario expects, too")
 	o.register(flags)
 	return command
@@ -103,7 +105,7 @@ func (o *replayOptions) find(arguments []string) (*replayed, error) {
 	if o.scenario == "" {
 		return nil, errors.New("say which scenario the points are of: --scenario SCENARIO.yaml")
 	}
-	return &replayed{Settings: explore.Settings{File: o.scenario, Batched: o.batched, KeepLogs: o.keepLogs}, sequence: sequence}, nil
+	return &replayed{Settings: explore.Settings{File: o.scenario, Batched: o.batched, KeepLogs: o.keepLogs, Chain: o.chain}, sequence: sequence}, nil
 }
 
 // findIn finds what to run again in a folder: of a campaign, or of a run.
@@ -149,8 +151,15 @@ func (w *world) replayJob(ctx context.Context, o *replayOptions, what *replayed)
 			return suite.Job{}, fmt.Errorf("replay %s: %s has no service %s", point, loaded.System.File, point.Service)
 		}
 	}
-	sc := explore.Undisturbed(loaded.Scenario, what.sequence[0].Service, what.KeepLogs)
+	what.Target = what.sequence[0].Service
+	sc := what.Undisturbed(loaded.Scenario)
 	sc.Faults = append(slices.Clip(sc.Faults), what.sequence.Kills()...)
+	if what.Chain {
+		if err := sc.CanChain(what.Target); err != nil {
+			return suite.Job{}, err
+		}
+		sc.Chain.Units = what.sequence.Units()
+	}
 	loaded.Scenario = sc
 	return suite.Job{Loaded: loaded, Name: sc.Name, Replay: what.Replay(what.sequence.String(), what.more...)}, nil
 }
@@ -167,7 +176,7 @@ func (w *world) replaySaved(ctx context.Context, o *replayOptions, saved *scenar
 		return suite.Job{}, err
 	}
 	sc := *loaded.Scenario
-	sc.Faults, sc.Expect, sc.Idle = saved.Faults, saved.Expect, saved.Idle
+	sc.Faults, sc.Expect, sc.Idle, sc.Chain = saved.Faults, saved.Expect, saved.Idle, saved.Chain
 	loaded.Scenario = &sc
 	return suite.Job{Loaded: loaded, Name: sc.Name, Replay: "killpoint replay " + suite.Quoted(folder)}, nil
 }

@@ -367,6 +367,9 @@ func (c *Campaign) record(ctx context.Context) error {
 	case told < len(items):
 		return fmt.Errorf("record %s: %d of %d runs came to nothing", c.Target, len(items)-told, len(items))
 	}
+	if c.Chain && len(recordings[0].States) == 0 {
+		return fmt.Errorf("record %s: %w", c.Target, errNoRest)
+	}
 	c.limit(time.Duration(took * float64(time.Second)))
 	merged, divergence := Merge(recordings, c.matters(recordings))
 	if c.Resume && len(c.saved.Recording.Operations) > 0 {
@@ -376,6 +379,10 @@ func (c *Campaign) record(ctx context.Context) error {
 	c.saved.Recording, c.saved.Diverge = merged, divergence
 	return nil
 }
+
+// errNoRest says that a chain has no links: nothing is known of the moments at
+// which one could end and the next begin.
+var errNoRest = errors.New("the sender of its work was held before no message: what it publishes cannot be seen, as over TLS, or it publishes nothing")
 
 // limit bounds how long a trial may take by how long an undisturbed one did: a
 // service that does nothing any more is not waited for as long as one that
@@ -431,6 +438,9 @@ func (c *Campaign) compare(recording Recording) error {
 	_, differs := Merge(both, c.matters(both))
 	if !c.saved.Recording.Varies && c.saved.Diverge.String() == "" && differs.String() != "" {
 		return fmt.Errorf("%w: %s", ErrChanged, differs)
+	}
+	if i := slices.Compare(mergeStates(both), c.saved.Recording.States); i != 0 {
+		return fmt.Errorf("%w: the files of %s at rest are other ones", ErrChanged, c.Target)
 	}
 	return nil
 }
@@ -558,6 +568,15 @@ func (c *Campaign) runLegs(ctx context.Context, legs []*leg, deadline time.Time)
 			}
 		}
 	}()
+	c.trials.enough = func() bool {
+		select {
+		case <-enough:
+			return true
+		default:
+			return c.isOver(deadline)
+		}
+	}
+	defer func() { c.trials.enough = nil }()
 	var failed error
 	err := c.Worker.Work(feeding, items, func(_ Item, outcome Outcome) {
 		if err := c.note(outcome); err != nil && failed == nil {

@@ -59,7 +59,7 @@ func newBench(t *testing.T, s *subject, settings Settings) *bench {
 	}
 	settings.Depth = max(settings.Depth, 1)
 	b.options = Options{
-		Settings: settings, Scenario: Undisturbed(scenarioOf(nil), s.name, false), Folder: t.TempDir(), Watcher: b.watched,
+		Settings: settings, Scenario: Settings{Target: s.name}.Undisturbed(scenarioOf(nil)), Folder: t.TempDir(), Watcher: b.watched,
 		Keep: func(folder, _ string, _ *scenario.Scenario, _ *history.History, _ check.Verdict) error {
 			b.kept = append(b.kept, folder)
 			return os.MkdirAll(folder, 0o755)

@@ -73,8 +73,37 @@ func spread(seed, length int, kinds func(int) kinds, text func(int) string) []in
 	return order(all, 0)
 }
 
-// Order is the points in the order in which they are run: see spread.
-func (p *Plan) Order() []int { return spread(p.Seed, len(p.points), p.kinds, p.Text) }
+// Order is the points in the order in which they are run: see spread. Those of
+// chains come in rounds of one point of each unit, as chains come to them, and
+// the points of each unit are spread.
+func (p *Plan) Order() []int {
+	if len(p.States) == 0 {
+		return spread(p.Seed, len(p.points), p.kinds, p.Text)
+	}
+	units := map[int32][]int{}
+	for number, one := range p.points {
+		unit := int32(p.Operations[one.operation].Incarnation)
+		units[unit] = append(units[unit], number)
+	}
+	inOrder := slices.Sorted(maps.Keys(units))
+	for _, unit := range inOrder {
+		numbers := units[unit]
+		order := spread(p.Seed, len(numbers), func(i int) kinds { return p.kinds(numbers[i]) }, func(i int) string { return p.Text(numbers[i]) })
+		for i, at := range order {
+			order[i] = numbers[at]
+		}
+		units[unit] = order
+	}
+	all := make([]int, 0, len(p.points))
+	for round := 0; len(all) < len(p.points); round++ {
+		for _, unit := range inOrder {
+			if round < len(units[unit]) {
+				all = append(all, units[unit][round])
+			}
+		}
+	}
+	return all
+}
 
 // Chosen is the numbers of the points that a campaign runs, in their order:
 // the first most of all of them (0: all), and of those the ones of the shard.

@@ -38,6 +38,7 @@ func (f *failure) before(other *failure) int {
 	last, otherLast := &one[len(one)-1], &two[len(two)-1]
 	return cmp.Or(
 		cmp.Compare(len(one), len(two)),
+		cmp.Compare(one[0].Operation.Incarnation, two[0].Operation.Incarnation),
 		cmp.Compare(one[0].Operation.Index, two[0].Operation.Index),
 		cmp.Compare(last.Operation.Index, otherLast.Operation.Index),
 		cmp.Compare(slices.Index(timings[:], last.Timing), slices.Index(timings[:], otherLast.Timing)),

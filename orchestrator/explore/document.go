@@ -55,6 +55,9 @@ func (s *Settings) how(env []string) []string {
 	if s.Batched {
 		words = append(words, "--batched")
 	}
+	if s.Chain {
+		words = append(words, "--chain")
+	}
 	if s.KeepLogs {
 		words = append(words, "--keep-logs")
 	}

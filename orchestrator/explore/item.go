@@ -46,6 +46,9 @@ type Item struct {
 	// Record asks for the operations after the last crash, instead of a
 	// verdict that counts for the campaign.
 	Record bool `json:"record,omitempty"`
+	// State identifies what must be in the service's volumes for the item to
+	// begin at the rest of a chain; empty where it begins with a run of its own.
+	State string `json:"state,omitempty"`
 	// Number tells recordings of the same item apart.
 	Number int `json:"number,omitempty"`
 }
@@ -69,6 +72,10 @@ func (i *Item) Hash(service string) string {
 	}
 	return i.Steps[len(i.Steps)-1].Operation.Hash(service)
 }
+
+// unit is the unit of work in which an item of a chain crashes the service:
+// with no crash before it, each unit is handled by a life of its own.
+func (i *Item) unit() int { return i.Steps[0].Operation.Incarnation }
 
 // divergent says whether one of its operations is not the same in every
 // recording.

@@ -35,27 +35,29 @@ func (l *Lanes) Work(ctx context.Context, items <-chan Item, tell func(Item, Out
 	defer giveUp(nil)
 	var telling sync.Mutex
 	broken := 0
+	told := func(item Item, outcome Outcome) {
+		telling.Lock()
+		defer telling.Unlock()
+		tell(item, outcome)
+		if broken++; outcome.Status != Broken {
+			broken = 0
+		}
+		if broken == maxBroken {
+			giveUp(errors.Join(errBroken, errors.New(outcome.Reason)))
+		}
+	}
+	pool := newPool(items, l.Trials.enough)
 	var working sync.WaitGroup
 	for _, runner := range l.Runners {
 		working.Go(func() {
 			for {
-				item, more := next(ctx, items)
+				item, more := pool.next(ctx)
 				if !more {
 					return
 				}
-				outcome, err := l.Trials.Run(ctx, runner, item)
-				if err != nil {
+				if err := l.do(ctx, runner, pool, item, told); err != nil {
 					return
 				}
-				telling.Lock()
-				tell(item, outcome)
-				if broken++; outcome.Status != Broken {
-					broken = 0
-				}
-				if broken == maxBroken {
-					giveUp(errors.Join(errBroken, errors.New(outcome.Reason)))
-				}
-				telling.Unlock()
 			}
 		})
 	}
@@ -64,6 +66,15 @@ func (l *Lanes) Work(ctx context.Context, items <-chan Item, tell func(Item, Out
 		return cause
 	}
 	return nil
+}
+
+// do runs an item, and others with it where it is of a chain that the runner
+// can be led through. The error is that of the context.
+func (l *Lanes) do(ctx context.Context, runner Runner, pool *pool, item Item, tell func(Item, Outcome)) error {
+	if chained, can := runner.(ChainRunner); can && item.State != "" {
+		return l.chain(ctx, chained, pool, item, tell)
+	}
+	return l.alone(ctx, runner, &link{item: item}, tell)
 }
 
 func next(ctx context.Context, items <-chan Item) (Item, bool) {

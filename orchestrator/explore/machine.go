@@ -86,8 +86,15 @@ func (m *Machine) Open(ctx context.Context, lane Lane) (Runner, error) {
 	made := &bedRunner{recording: recording, make: func(ctx context.Context) (bed, error) {
 		return m.orchestrator.NewBed(ctx, lane.Scenario, lane.System, run.BedOptions{Target: lane.Target, KillContainer: lane.Way == KillContainer})
 	}}
-	return made, made.open(ctx)
+	if err := made.open(ctx); err != nil || lane.Way == KillProcess {
+		return made, err
+	}
+	return unled{made}, nil
 }
+
+// unled is a runner whose chains are not led: each of its containers' lives is
+// one of a run.
+type unled struct{ Runner }
 
 // freshRunner gives each trial containers of its own.
 type freshRunner struct {
@@ -109,6 +116,7 @@ func (r *freshRunner) Close(context.Context) error { return nil }
 // bed is run.Bed, or a fake in tests.
 type bed interface {
 	Trial(context.Context, *scenario.Scenario, *run.Recording) *history.History
+	Chain(context.Context, *scenario.Scenario, run.Lead) *history.History
 	Err() error
 	Close(context.Context) error
 }
@@ -131,21 +139,37 @@ func (r *bedRunner) open(ctx context.Context) error {
 }
 
 func (r *bedRunner) Trial(ctx context.Context, sc *scenario.Scenario, record bool) *history.History {
-	if r.bed != nil && r.bed.Err() != nil {
-		if err := r.Close(ctx); err != nil {
-			return troubled(fmt.Errorf("remove the containers of a lane that broke: %w", err))
-		}
-	}
-	if r.bed == nil {
-		if err := r.open(ctx); err != nil {
-			return troubled(fmt.Errorf("replace the containers of a lane that broke: %w", err))
-		}
+	if err := r.ready(ctx); err != nil {
+		return troubled(err)
 	}
 	recording := r.recording
 	if !record {
 		recording = nil
 	}
 	return r.bed.Trial(ctx, sc, recording)
+}
+
+// Chain: see ChainRunner.
+func (r *bedRunner) Chain(ctx context.Context, sc *scenario.Scenario, lead run.Lead) *history.History {
+	if err := r.ready(ctx); err != nil {
+		return troubled(err)
+	}
+	return r.bed.Chain(ctx, sc, lead)
+}
+
+// ready replaces a bed that broke.
+func (r *bedRunner) ready(ctx context.Context) error {
+	if r.bed != nil && r.bed.Err() != nil {
+		if err := r.Close(ctx); err != nil {
+			return fmt.Errorf("remove the containers of a lane that broke: %w", err)
+		}
+	}
+	if r.bed == nil {
+		if err := r.open(ctx); err != nil {
+			return fmt.Errorf("replace the containers of a lane that broke: %w", err)
+		}
+	}
+	return nil
 }
 
 func (r *bedRunner) Close(ctx context.Context) error {

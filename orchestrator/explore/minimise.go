@@ -117,7 +117,7 @@ func (m *minimiser) earlier(ctx context.Context) error {
 		step := leg.plan.step(number)
 		same := step.Operation.Operation == last.Operation.Operation && step.Operation.Object() == last.Operation.Object() &&
 			step.Timing == last.Timing && step.Lose == last.Lose && isTornAlike(&step, last)
-		if same && !ran[number] && step.Operation.Index < last.Operation.Index {
+		if same && !ran[number] && step.Operation.isBefore(&last.Operation) {
 			items = append(items, m.with(step))
 		}
 	}

@@ -40,6 +40,9 @@ type Operation struct {
 	Incarnation int `json:"incarnation"`
 	// Index is its place among all recorded operations of the life, from 1.
 	Index int `json:"index"`
+	// Resting says that the service made it while no unit of work was handled,
+	// in a chain: as it came up, or ended.
+	Resting bool `json:"resting,omitempty"`
 	// Divergent says that it was not the same in every recording.
 	Divergent bool `json:"divergent,omitempty"`
 }
@@ -61,6 +64,11 @@ func (o *Operation) Hash(service string) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %q %d %d %d %d %q",
 		service, o.Operation, o.Path, o.Other, o.Queue, o.Incarnation, o.Occurrence, o.Size, o.Offset, o.Sum))
 	return hex.EncodeToString(sum[:8])
+}
+
+// isBefore says whether a service comes to the operation before another one.
+func (o *Operation) isBefore(other *Operation) bool {
+	return o.Incarnation < other.Incarnation || o.Incarnation == other.Incarnation && o.Index < other.Index
 }
 
 // place identifies the operation by where it is, whatever it carries.

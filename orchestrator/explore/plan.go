@@ -76,6 +76,7 @@ const (
 	skipRead    = "reads of files that the service does not change and no check collects"
 	skipDevice  = "calls on files of the kernel, such as those in /proc"
 	skipDeleted = "calls on files without a name"
+	skipResting = "calls while no unit of work is handled"
 )
 
 // NewPlan makes every operation of a recording into crash points, from its
@@ -131,6 +132,8 @@ func (r Rules) Matters(recordings []Recording) func(*Operation) bool {
 // skips says why an operation is no point; "" when it is one.
 func (p *Rules) skips(o *Operation, changed map[string]bool) string {
 	switch {
+	case o.Resting:
+		return skipResting
 	case o.isAMQP():
 		return ""
 	case isDevice(o.Path):
@@ -217,7 +220,11 @@ func (p *Plan) Len() int { return len(p.points) }
 func (p *Plan) Item(number int) Item {
 	steps := make([]Step, 0, len(p.Before)+1)
 	steps = append(steps, p.Before...)
-	return Item{Steps: append(steps, p.step(number))}
+	item := Item{Steps: append(steps, p.step(number))}
+	if unit := item.unit(); len(p.Before) == 0 && unit <= len(p.States) {
+		item.State = p.States[unit-1]
+	}
+	return item
 }
 
 func (p *Plan) step(number int) Step {

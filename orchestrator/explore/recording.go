@@ -13,6 +13,10 @@ type Recording struct {
 	// From is the first of them at which crash points are taken: that after
 	// the last fault of the run had fired.
 	From int `json:"from,omitempty"`
+	// States identify, in a chain, what is in the service's volumes at each
+	// rest, the first before the first unit of work; empty where it is not the
+	// same in every recording.
+	States []string `json:"states,omitempty"`
 	// Varies says that nothing makes runs of the system equal: where two of
 	// them are, a third one may still differ from both.
 	Varies bool `json:"varies,omitempty"`
@@ -27,8 +31,20 @@ func Recorded(h *history.History, service string, fault int) Recording {
 	lives := map[int]*counter{}
 	indices := map[int]int{}
 	var recording Recording
+	handling := true // a unit of work, or there are none
 	for _, event := range h.Events {
 		switch event.Kind {
+		case history.AtRest:
+			recording.States = append(recording.States, event.Text)
+			handling = false
+			// Nothing that came before the first is of a unit either.
+			for i := range recording.Operations {
+				recording.Operations[i].Resting = recording.Operations[i].Resting || len(recording.States) == 1
+			}
+		case history.UnitBegan:
+			handling = true
+		case history.UnitDone:
+			handling = false
 		case history.AllDone, history.Settled, history.TimedOut:
 			return recording
 		case history.FaultFired:
@@ -45,7 +61,7 @@ func Recorded(h *history.History, service string, fault int) Recording {
 			}
 			indices[life]++
 			operation := numbered(*event.Point, lives[life].next(*event.Point))
-			operation.Incarnation, operation.Index = life, indices[life]
+			operation.Incarnation, operation.Index, operation.Resting = life, indices[life], !handling
 			recording.Operations = append(recording.Operations, operation)
 		}
 	}
@@ -125,7 +141,20 @@ func Merge(recordings []Recording, matters func(*Operation) bool) (Recording, Di
 		}
 	}
 	found.Extra, found.Bytes = len(extra), len(carries)
-	return Recording{Operations: merged, From: recordings[0].From}, found
+	return Recording{Operations: merged, From: recordings[0].From, States: mergeStates(recordings)}, found
+}
+
+// mergeStates gives the states that are the same in all recordings.
+func mergeStates(recordings []Recording) []string {
+	states := slices.Clone(recordings[0].States)
+	for i := range states {
+		for _, other := range recordings[1:] {
+			if i >= len(other.States) || other.States[i] != states[i] {
+				states[i] = ""
+			}
+		}
+	}
+	return states
 }
 
 func (o *Operation) key() string { return fmt.Sprintf("%d %s", o.Incarnation, o.place()) }

@@ -38,14 +38,18 @@ type Runner interface {
 
 // try is a trial of which nothing but a history comes, even when the runner
 // panics.
-func try(ctx context.Context, runner Runner, sc *scenario.Scenario, record bool) (h *history.History) {
+func try(ctx context.Context, runner Runner, sc *scenario.Scenario, record bool) *history.History {
+	return guarded(func() *history.History { return runner.Trial(ctx, sc, record) })
+}
+
+func guarded(trial func() *history.History) (h *history.History) {
 	defer func() {
 		if reason := recover(); reason != nil {
 			err := fmt.Errorf("killpoint itself failed, please report it: panic: %v\n%s", reason, debug.Stack())
 			h = &history.History{Events: []history.Event{{Kind: history.Trouble, Text: err.Error()}}}
 		}
 	}()
-	h = runner.Trial(ctx, sc, record)
+	h = trial()
 	if h == nil {
 		panic(errors.New("a trial gave no history"))
 	}

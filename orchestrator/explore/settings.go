@@ -35,6 +35,9 @@ type Settings struct {
 	Shard    Shard `json:"shard"`
 	// Batched leaves away what makes runs of the system equal.
 	Batched bool `json:"batched,omitempty"`
+	// Chain crashes the target once in each unit of work of one run, from rest to
+	// rest.
+	Chain bool `json:"chain,omitempty"`
 	// KeepLogs judges by what the scenario expects of logs and of how the
 	// target exits, too.
 	KeepLogs bool `json:"keepLogs,omitempty"`

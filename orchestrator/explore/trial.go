@@ -20,13 +20,16 @@ import (
 // What it expects of logs, and of how the target exits, describes the run
 // without crashes and is left out, unless it is kept. A crash may come after
 // the last unit of work: that is a point like any other.
-func Undisturbed(sc *scenario.Scenario, target string, keepLogs bool) *scenario.Scenario {
+func (s Settings) Undisturbed(sc *scenario.Scenario) *scenario.Scenario {
 	undisturbed := *sc
 	undisturbed.Idle = true
-	if !keepLogs {
+	if !s.KeepLogs {
 		undisturbed.Expect.Logs = nil
 		undisturbed.Expect.Exits = maps.Clone(sc.Expect.Exits)
-		delete(undisturbed.Expect.Exits, target)
+		delete(undisturbed.Expect.Exits, s.Target)
+	}
+	if s.Chain {
+		undisturbed.Chain = &scenario.Chain{Service: s.Target}
 	}
 	return &undisturbed
 }
@@ -66,6 +69,9 @@ type Trials struct {
 	// Loose lets a crash count that came at the right call, whatever bytes it
 	// carried.
 	Loose bool
+	// enough says that no item is to begin any more that was taken and not begun;
+	// nil: all that were taken are to be run.
+	enough func() bool
 	// Keep is given each run before its files are removed, where it is not nil.
 	Keep func(*scenario.Scenario, *history.History, check.Verdict)
 }
@@ -74,6 +80,9 @@ type Trials struct {
 func (t *Trials) with(item *Item) *scenario.Scenario {
 	sc := *t.Scenario
 	sc.Faults = append(slices.Clip(slices.Clone(sc.Faults)), item.Sequence(t.Target).Kills()...)
+	if sc.Chain != nil && !item.Record {
+		sc.Chain = &scenario.Chain{Service: sc.Chain.Service, Units: item.unit()}
+	}
 	return &sc
 }
 
@@ -104,6 +113,12 @@ type attempt struct {
 // planned, or to no verdict, is run again a few times. The error is that of
 // the context, and there is no outcome then.
 func (t *Trials) Run(ctx context.Context, runner Runner, item Item) (Outcome, error) {
+	return t.runAfter(ctx, runner, item, nil)
+}
+
+// runAfter is Run of an item that was tried once already, where earlier is not
+// nil.
+func (t *Trials) runAfter(ctx context.Context, runner Runner, item Item, earlier *attempt) (Outcome, error) {
 	began := time.Now()
 	repeat, tries := t.Repeat, t.Tries
 	if repeat == 0 {
@@ -114,6 +129,9 @@ func (t *Trials) Run(ctx context.Context, runner Runner, item Item) (Outcome, er
 	}
 	outcome := Outcome{Point: item.Text(t.Target), Number: item.Number}
 	var all tally
+	if earlier != nil {
+		all.add(&outcome, *earlier)
+	}
 	for all.uncounted < tries && (all.counted == 0 || outcome.Failures > 0 && all.counted < repeat) {
 		// The last try says where the run leaves the recording.
 		explain := !item.Record && t.Recording != nil && all.uncounted == tries-1
@@ -201,19 +219,25 @@ func (t *Trials) attempt(ctx context.Context, runner Runner, item *Item, record 
 	if h.Dir != "" {
 		defer os.RemoveAll(h.Dir)
 	}
+	return t.judged(sc, item, h, record, t.faults())
+}
+
+// judged is what a history comes to, in which so many faults come before those
+// of the item.
+func (t *Trials) judged(sc *scenario.Scenario, item *Item, h *history.History, record bool, before int) attempt {
 	verdict := t.judge(sc, h)
 	one := attempt{verdict: verdict.Outcome, findings: verdict.Findings(), meta: h.Meta}
 	if t.Keep != nil {
 		t.Keep(sc, h, verdict)
 	}
 	if record {
-		one.recording = Recorded(h, t.Target, t.faults()+len(item.Steps))
+		one.recording = Recorded(h, t.Target, before+len(item.Steps))
 	}
 	if verdict.Outcome == check.Broken || verdict.Outcome == check.Interrupted {
 		one.reason = strings.Join(verdict.Reasons, "; ")
 		return one
 	}
-	one.reason = t.elsewhere(item, h)
+	one.reason = t.elsewhere(item, h, before)
 	if one.reason == "" {
 		one.reason = doubt(verdict)
 	}
@@ -254,8 +278,7 @@ func doubt(verdict check.Verdict) string {
 
 // elsewhere compares where each crash of an item came with where the recording
 // has it; "" when that is the same.
-func (t *Trials) elsewhere(item *Item, h *history.History) string {
-	own := t.faults()
+func (t *Trials) elsewhere(item *Item, h *history.History, own int) string {
 	for i := range item.Steps {
 		step := &item.Steps[i]
 		met := pointOf(h, own+i+1)

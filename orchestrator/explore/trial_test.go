@@ -22,7 +22,7 @@ func trialsOf(t *testing.T, s *subject, rules Rules) (*Trials, *Plan) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Trials{Scenario: Undisturbed(scenarioOf(nil), s.name, false), Target: s.name, Recording: &recording}, plan
+	return &Trials{Scenario: Settings{Target: s.name}.Undisturbed(scenarioOf(nil)), Target: s.name, Recording: &recording}, plan
 }
 
 func runOne(t *testing.T, trials *Trials, s *subject, item Item) Outcome {
@@ -237,7 +237,7 @@ func TestAnInterruptedItemHasNoOutcome(t *testing.T) {
 func TestOwnFaultsStay(t *testing.T) {
 	own := scenario.Point{Service: "worker-2", Kind: scenario.Fsync, Path: "/data/rows.csv", Occurrence: 1, Timing: "after", Incarnation: 1}.Kill()
 	s := worker(2)
-	trials := &Trials{Scenario: Undisturbed(scenarioOf([]scenario.Fault{own}), s.name, false), Target: s.name}
+	trials := &Trials{Scenario: Settings{Target: s.name}.Undisturbed(scenarioOf([]scenario.Fault{own})), Target: s.name}
 	outcome := runOne(t, trials, s, Item{Record: true})
 	if outcome.Status != Survived || outcome.Recording == nil || outcome.Recording.From != 2 {
 		t.Fatalf("%+v", outcome)
@@ -263,7 +263,7 @@ func TestUndisturbed(t *testing.T) {
 	sc := scenarioOf(nil)
 	sc.Expect.Logs = []scenario.LogExpect{{Service: "worker-2", Contains: "x"}, {Service: "worker-3", Contains: "x"}}
 	sc.Expect.Exits = map[string]int{"worker-2": 0, "test-runner": 0}
-	undisturbed := Undisturbed(sc, "worker-2", false)
+	undisturbed := Settings{Target: "worker-2"}.Undisturbed(sc)
 	if len(undisturbed.Expect.Logs) != 0 || fmt.Sprint(undisturbed.Expect.Exits) != "map[test-runner:0]" || len(undisturbed.Expect.Run) != 1 || !undisturbed.Idle {
 		t.Errorf("expects %+v", undisturbed.Expect)
 	}
@@ -273,7 +273,7 @@ func TestUndisturbed(t *testing.T) {
 	if LeftOut(undisturbed, "worker-2") != "" {
 		t.Error("something is left to leave out")
 	}
-	if kept := Undisturbed(sc, "worker-2", true); len(kept.Expect.Logs) != 2 || len(kept.Expect.Exits) != 2 {
+	if kept := (Settings{Target: "worker-2", KeepLogs: true}).Undisturbed(sc); len(kept.Expect.Logs) != 2 || len(kept.Expect.Exits) != 2 {
 		t.Errorf("kept %+v", kept.Expect)
 	}
 	if len(sc.Expect.Exits) != 2 || sc.Idle {

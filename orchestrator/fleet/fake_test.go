@@ -173,7 +173,7 @@ func scenarioOf() *scenario.Scenario {
 		Name: "normal", File: "scenarios/normal.yaml", Timeout: scenario.Duration(time.Minute),
 		Expect: scenario.Expect{Run: []scenario.RunExpect{{Service: "worker-2", Command: []string{"verify"}}}},
 	}
-	return explore.Undisturbed(sc, "worker-2", false)
+	return explore.Settings{Target: "worker-2"}.Undisturbed(sc)
 }
 
 // watched notes what a campaign tells.

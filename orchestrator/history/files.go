@@ -2,6 +2,7 @@ package history
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -26,34 +27,39 @@ const (
 	formatVersion = 1
 )
 
-// storeFile copies the content below dir; nothing is left behind on failure.
-func storeFile(dir string, number int, service, path string, stage Stage, content io.Reader) (File, error) {
-	folder := filepath.Join(dir, filesFolder)
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return File{}, fmt.Errorf("create folder for collected files: %w", err)
-	}
-	// The number keeps two files of one name apart, from two services or stages.
-	// A name may be as long as a file system allows, so its end is kept.
+// storedName is the name of a collected file below the history's directory. The
+// number keeps two files of one name apart, from two services or stages. A name
+// may be as long as a file system allows, so its end is kept.
+func storedName(number int, path string) string {
 	name := filepath.Base(path)
 	name = name[max(0, len(name)-maxStoredName):]
-	stored := filepath.Join(filesFolder, fmt.Sprintf("%04d-%s", number, name))
-	target, err := os.Create(filepath.Join(dir, stored))
+	return filepath.Join(filesFolder, fmt.Sprintf("%04d-%s", number, name))
+}
+
+// storeFile copies the content below dir; nothing is left behind on failure.
+func storeFile(dir string, file *File, content io.Reader) error {
+	folder := filepath.Join(dir, filesFolder)
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("create folder for collected files: %w", err)
+	}
+	target, err := os.Create(filepath.Join(dir, file.Stored))
 	if err != nil {
-		return File{}, fmt.Errorf("store %s of %s: %w", path, service, err)
+		return fmt.Errorf("store %s of %s: %w", file.Path, file.Service, err)
 	}
 	sum := sha256.New()
-	size, err := io.Copy(io.MultiWriter(target, sum), content)
+	file.Size, err = io.Copy(io.MultiWriter(target, sum), content)
 	if err = errors.Join(err, target.Close()); err != nil {
-		return File{}, errors.Join(fmt.Errorf("store %s of %s: %w", path, service, err), os.Remove(target.Name()))
+		return errors.Join(fmt.Errorf("store %s of %s: %w", file.Path, file.Service, err), os.Remove(target.Name()))
 	}
-	return File{
-		Service: service, Path: path, Stage: stage, Size: size,
-		SHA256: hex.EncodeToString(sum.Sum(nil)), Stored: stored,
-	}, nil
+	file.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	return nil
 }
 
 // Open gives a collected file's content.
 func (h *History) Open(file File) (io.ReadCloser, error) {
+	if held, is := h.held[file.Stored]; is {
+		return io.NopCloser(bytes.NewReader(held)), nil
+	}
 	content, err := os.Open(filepath.Join(h.Dir, file.Stored))
 	if err != nil {
 		return nil, fmt.Errorf("open collected %s of %s: %w", file.Path, file.Service, err)
@@ -74,11 +80,13 @@ func (h *History) Save(dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, filesFolder), 0o755); err != nil {
 		return fmt.Errorf("save history: %w", err)
 	}
-	if filepath.Clean(dir) != filepath.Clean(h.Dir) {
-		for _, file := range h.Files {
-			if err := copyFile(filepath.Join(h.Dir, file.Stored), filepath.Join(dir, file.Stored)); err != nil {
-				return fmt.Errorf("save history: %w", err)
-			}
+	elsewhere := filepath.Clean(dir) != filepath.Clean(h.Dir)
+	for _, file := range h.Files {
+		if _, held := h.held[file.Stored]; !held && !elsewhere {
+			continue
+		}
+		if err := h.saveFile(file, filepath.Join(dir, file.Stored)); err != nil {
+			return fmt.Errorf("save history: %w", err)
 		}
 	}
 	if err := h.saveEvents(filepath.Join(dir, eventsFile)); err != nil {
@@ -142,8 +150,8 @@ func Load(dir string) (*History, error) {
 	}
 }
 
-func copyFile(from, to string) (err error) {
-	source, err := os.Open(from)
+func (h *History) saveFile(file File, to string) (err error) {
+	source, err := h.Open(file)
 	if err != nil {
 		return err
 	}

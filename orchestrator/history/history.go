@@ -7,7 +7,12 @@
 package history
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"io"
+	"maps"
 	"sync"
 	"time"
 )
@@ -34,7 +39,7 @@ const (
 	QueueDepth   Kind = "queue-depth"   // Queue, Ready, Unacked: as the broker itself counted them
 	Collected    Kind = "collected"     // Service, Text: the path; the content is in Files
 	CommandRan   Kind = "command-ran"   // Service, Code, Text: the command; Stdout and Stderr; Expect: index of the expectation
-	AllDone      Kind = "all-done"      // everything expected was there and the queues were drained
+	AllDone      Kind = "all-done"      // everything expected was there and the queues were drained; Unit: of what was sent up to that unit of a chain, before whose next the sender is held
 	Settled      Kind = "settled"       // drained, but not everything was there, and nothing happened for the settle time
 	TimedOut     Kind = "timed-out"     // Text: what was still awaited
 	Interrupted  Kind = "interrupted"   // the person ended the run
@@ -43,6 +48,9 @@ const (
 	Removed      Kind = "removed"       // everything that the run created is gone
 	Unremoved    Kind = "unremoved"     // Text: a thing that could not be removed, by name
 	CheckStarted Kind = "check-started"
+	AtRest       Kind = "at-rest"    // Service, Incarnation, Unit: the service of a chain rests in a new life, before that unit; Text identifies what is in its volumes, where that was looked at
+	UnitBegan    Kind = "unit-began" // Service, Unit: the sender was let go on with its message of that number
+	UnitDone     Kind = "unit-done"  // Service, Unit: everything sent so far was handled, and the sender is held before its next message or has ended
 )
 
 // Event is one thing that happened in a run.
@@ -66,6 +74,7 @@ type Event struct {
 	Stdout  string `json:"stdout,omitempty"`
 	Stderr  string `json:"stderr,omitempty"`
 	Expect  int    `json:"expect,omitempty"` // index of the expectation, from 0
+	Unit    int    `json:"unit,omitempty"`   // of work, from 1, in a chain
 	Point   *Point `json:"point,omitempty"`
 }
 
@@ -148,6 +157,8 @@ type History struct {
 	Spans  []Span
 	// Dir is where the collected files lie; see Open.
 	Dir string
+	// held are the contents of those that are in memory, by File.Stored.
+	held map[string][]byte
 }
 
 // Recorder collects a history while the run goes on. It is safe for use by
@@ -158,6 +169,8 @@ type Recorder struct {
 	history  History
 	watchers map[int]func(Event)
 	next     int
+	stored   int // files, each of which has a number of its own
+	room     int // bytes of files that may still be held in memory
 }
 
 // NewRecorder begins a history. Collected files are kept below dir, which
@@ -240,23 +253,64 @@ func (r *Recorder) Store(service, path string, stage Stage, content io.Reader) (
 // StoreCut is Store of a file of the crash point of a fault, by its number.
 func (r *Recorder) StoreCut(fault int, service, path string, stage Stage, content io.Reader) (File, error) {
 	r.mu.Lock()
-	number := len(r.history.Files)
-	r.history.Files = append(r.history.Files, File{}) // keeps the number ours while the content is copied
+	number := r.stored
+	r.stored++
 	dir := r.history.Dir
 	r.mu.Unlock()
 
-	file, err := storeFile(dir, number, service, path, stage, content)
-	if err == nil {
-		file.Fault = fault
-	}
-	r.mu.Lock()
-	r.history.Files[number] = file
-	r.mu.Unlock()
+	kept, rest, err := r.hold(content)
 	if err != nil {
+		return File{}, fmt.Errorf("store %s of %s: %w", path, service, err)
+	}
+	file := File{Service: service, Path: path, Stage: stage, Stored: storedName(number, path)}
+	if rest == nil {
+		sum := sha256.Sum256(kept)
+		file.Size, file.SHA256 = int64(len(kept)), hex.EncodeToString(sum[:])
+	} else if err := storeFile(dir, &file, rest); err != nil {
 		return File{}, err
 	}
+	file.Fault = fault
+	r.mu.Lock()
+	if rest == nil {
+		if r.history.held == nil {
+			r.history.held = map[string][]byte{}
+		}
+		r.history.held[file.Stored] = kept
+	}
+	r.history.Files = append(r.history.Files, file)
+	r.mu.Unlock()
 	r.Add(Event{Kind: Collected, Service: service, Text: path})
 	return file, nil
+}
+
+// Hold keeps collected files in memory, up to so many bytes of all of them,
+// rather than in the history's directory: to make and remove a small file takes
+// longer than what it is made for, where there are very many.
+func (r *Recorder) Hold(limit int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.room = limit
+}
+
+// hold reads content where it may be held in memory; otherwise rest gives all
+// of it.
+func (r *Recorder) hold(content io.Reader) (kept []byte, rest io.Reader, err error) {
+	r.mu.Lock()
+	room := r.room
+	r.mu.Unlock()
+	if room == 0 {
+		return nil, content, nil
+	}
+	if kept, err = io.ReadAll(io.LimitReader(content, int64(room)+1)); err != nil {
+		return nil, nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(kept) > r.room {
+		return nil, io.MultiReader(bytes.NewReader(kept), content), nil
+	}
+	r.room -= len(kept)
+	return kept, nil, nil
 }
 
 // History is what was recorded up to now. The copy shares nothing that the
@@ -267,10 +321,21 @@ func (r *Recorder) History() *History {
 	snapshot := History{Meta: r.history.Meta, Dir: r.history.Dir}
 	snapshot.Events = append([]Event(nil), r.history.Events...)
 	snapshot.Spans = append([]Span(nil), r.history.Spans...)
-	for _, file := range r.history.Files {
-		if file.Stored != "" {
-			snapshot.Files = append(snapshot.Files, file)
-		}
-	}
+	snapshot.Files = append([]File(nil), r.history.Files...)
+	snapshot.held = maps.Clone(r.history.held)
 	return &snapshot
+}
+
+// Cut is History, after which no file is known any more: those that are
+// collected from then on belong to what comes then.
+func (r *Recorder) Cut() *History {
+	snapshot := r.History()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.history.Files = r.history.Files[len(snapshot.Files):]
+	for name, content := range snapshot.held {
+		delete(r.history.held, name)
+		r.room += len(content)
+	}
+	return snapshot
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/killpoint/killpoint/orchestrator/history"
 )
@@ -133,7 +134,7 @@ func TestSaveAndLoad(t *testing.T) {
 		}
 		want := *saved
 		want.Dir = dir
-		if diff := cmp.Diff(&want, loaded); diff != "" {
+		if diff := cmp.Diff(&want, loaded, cmpopts.IgnoreUnexported(want)); diff != "" {
 			t.Errorf("loaded from %s (-saved +loaded):\n%s", dir, diff)
 		}
 		if got := contents(t, loaded); !cmp.Equal(got, []string{"1,a\n", "2,b\n"}) {
@@ -325,5 +326,48 @@ func TestReadSentStopsAtAnError(t *testing.T) {
 	broken := io.MultiReader(strings.NewReader("{\"done\":true}\n"), iotest.ErrReader(errors.New("disk gone")))
 	if err := history.ReadSent(broken, func(history.SentLine) error { return nil }); err == nil || !strings.Contains(err.Error(), "disk gone") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Where there are very many histories, what they collect is held in memory up
+// to a limit, and is there like any other file.
+func TestFilesInMemory(t *testing.T) {
+	dir := t.TempDir()
+	recorder := history.NewRecorder(history.Meta{}, dir)
+	recorder.Hold(5)
+	store(t, recorder, "a", "/x", history.AtEnd, "abc")
+	store(t, recorder, "a", "/y", history.AtEnd, "defg") // more than there is room for
+	store(t, recorder, "a", "/z", history.AtEnd, "hi")
+	on, err := filepath.Glob(filepath.Join(dir, "files", "*"))
+	if err != nil || len(on) != 1 || !strings.HasSuffix(on[0], "y") {
+		t.Errorf("on disk are %q (%v)", on, err)
+	}
+	h := recorder.Cut()
+	if got := contents(t, h); !cmp.Equal(got, []string{"abc", "defg", "hi"}) {
+		t.Errorf("files %q", got)
+	}
+	if h.Files[0].SHA256 != "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" || h.Files[0].Size != 3 {
+		t.Errorf("got %+v", h.Files[0])
+	}
+	for _, to := range []string{t.TempDir(), dir} {
+		if err := h.Save(to); err != nil {
+			t.Fatal(err)
+		}
+		loaded, err := history.Load(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := contents(t, loaded); !cmp.Equal(got, []string{"abc", "defg", "hi"}) {
+			t.Errorf("loaded files %q", got)
+		}
+	}
+	// What was cut off is no part of what comes then, and leaves room for it.
+	store(t, recorder, "a", "/x", history.AtEnd, "later")
+	later := recorder.History()
+	if got := contents(t, later); !cmp.Equal(got, []string{"later"}) || later.Files[0].Stored == h.Files[0].Stored {
+		t.Errorf("files %q, %+v", got, later.Files)
+	}
+	if on, _ := filepath.Glob(filepath.Join(dir, "files", "*")); len(on) != 3 { // those of the history that was saved there
+		t.Errorf("on disk are %q", on)
 	}
 }

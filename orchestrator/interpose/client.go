@@ -136,15 +136,21 @@ func (c *Client) Read(ctx context.Context, glob string) ([]File, error) {
 	return reply.Files, err
 }
 
-// Snapshot remembers, in the control process, what is in the directories, for Restore.
-func (c *Client) Snapshot(ctx context.Context, directories ...string) error {
-	_, err := c.call(ctx, Request{Name: CommandSnapshot, Paths: directories})
+// Sums is Read that gives the sizes and checksums of the files in place of their contents.
+func (c *Client) Sums(ctx context.Context, glob string) ([]File, error) {
+	reply, err := c.call(ctx, Request{Name: CommandRead, Paths: []string{glob}, Sums: true})
+	return reply.Files, err
+}
+
+// Snapshot remembers, in the control process, what is in the directories, for Restore. It takes the place of an earlier one of that key.
+func (c *Client) Snapshot(ctx context.Context, key string, directories ...string) error {
+	_, err := c.call(ctx, Request{Name: CommandSnapshot, Key: key, Paths: directories})
 	return err
 }
 
-// Restore makes the directories what they were at the last Snapshot. Nothing may change them meanwhile.
-func (c *Client) Restore(ctx context.Context, directories ...string) error {
-	_, err := c.call(ctx, Request{Name: CommandRestore, Paths: directories})
+// Restore makes the directories what they were at the Snapshot of that key. Nothing may change them meanwhile. Files that are what they were are left alone.
+func (c *Client) Restore(ctx context.Context, key string, directories ...string) error {
+	_, err := c.call(ctx, Request{Name: CommandRestore, Key: key, Paths: directories})
 	return err
 }
 

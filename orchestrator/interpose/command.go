@@ -18,6 +18,10 @@ type Request struct {
 	Command []string `json:"exec,omitempty"`
 	// Paths are the directories of CommandSnapshot and CommandRestore, and the globs of CommandRead.
 	Paths []string `json:"paths,omitempty"`
+	// Key tells one snapshot from another, for CommandSnapshot and CommandRestore.
+	Key string `json:"key,omitempty"`
+	// Sums has CommandRead answer with checksums in place of contents.
+	Sums bool `json:"sums,omitempty"`
 	// Limit is the longest that CommandExec may take, in milliseconds, and the most bytes that CommandRead may answer with.
 	Limit int64 `json:"limit,omitempty"`
 }

@@ -96,6 +96,9 @@ type File struct {
 	Path     string    `json:"path"`
 	Data     []byte    `json:"data,omitempty"`
 	Modified time.Time `json:"modified"`
+	// Size, in bytes, and Sum, SHA-256 in hex, stand for Data where only they were asked for.
+	Size int64  `json:"size,omitempty"`
+	Sum  string `json:"sum,omitempty"`
 }
 
 // Unsynced is one change that has not been synced.

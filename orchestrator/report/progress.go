@@ -23,7 +23,8 @@ func loudnessOf(kind history.Kind) loudness {
 		history.AllDone, history.Settled, history.TimedOut,
 		history.Interrupted, history.Trouble, history.Warning, history.Unremoved:
 		return loud
-	case history.Phase, history.Started, history.Healthy, history.FaultArmed, history.CommandRan, history.Removed:
+	case history.Phase, history.Started, history.Healthy, history.FaultArmed, history.CommandRan, history.Removed,
+		history.AtRest, history.UnitDone:
 		return spoken
 	default:
 		return whisper
@@ -71,6 +72,12 @@ func describe(event history.Event) (who, what string) {
 		what = "collected " + event.Text
 	case history.CommandRan:
 		what = fmt.Sprintf("ran %s: exit code%s", event.Text, exitCode(event))
+	case history.AtRest:
+		what = fmt.Sprintf("at rest before unit %d of the work", event.Unit)
+	case history.UnitBegan:
+		what = fmt.Sprintf("let go on with message %d", event.Unit)
+	case history.UnitDone:
+		what = fmt.Sprintf("unit %d of the work was handled", event.Unit)
 	case history.AllDone:
 		what = "done: everything expected is there"
 	case history.Settled:

@@ -39,9 +39,16 @@ type Bed struct {
 	link      *brokerLink
 	dir       string
 
+	// rests are the rests of chains at which the target's volumes can be put
+	// back: what identifies their files, by the unit that came next.
+	rests map[int]string
+
 	mu     sync.Mutex
 	broken error
 }
+
+// startKey is the key of the snapshots of what every trial begins with.
+const startKey = "start"
 
 // BedOptions say what a bed is for.
 type BedOptions struct {
@@ -60,7 +67,7 @@ func (o *Orchestrator) NewBed(ctx context.Context, sc *scenario.Scenario, sys *s
 	if err != nil {
 		return nil, fmt.Errorf("create folder for the bed: %w", err)
 	}
-	b := &Bed{Orchestrator: o, system: sys, facts: factsOf(sc), choice: options, residents: map[string]*resident{}, dir: dir}
+	b := &Bed{Orchestrator: o, system: sys, facts: factsOf(sc), choice: options, residents: map[string]*resident{}, dir: dir, rests: map[int]string{}}
 	b.group = o.newGroup(id, sc.Name, sys, history.NewRecorder(history.Meta{RunID: id}, dir))
 	b.group.abort = b.fail
 	defer func() {
@@ -176,7 +183,7 @@ func (b *Bed) open(ctx context.Context) error {
 		if len(r.restores) == 0 {
 			continue
 		}
-		if err := r.link().Snapshot(ctx, r.restores...); err != nil {
+		if err := r.link().Snapshot(ctx, startKey, r.restores...); err != nil {
 			return fmt.Errorf("see what is in the volumes of %s: %w", spec.Name, err)
 		}
 	}
@@ -257,6 +264,16 @@ func (b *Bed) Err() error {
 // gives nil: trouble is an event of the history. The history's folder is the
 // caller's to remove.
 func (b *Bed) Trial(ctx context.Context, sc *scenario.Scenario, record *Recording) *history.History {
+	return b.trial(ctx, sc, record, nil)
+}
+
+// Chain is a trial of a scenario with a chain, which a lead leads: what the
+// history is of is judged by it on the way.
+func (b *Bed) Chain(ctx context.Context, sc *scenario.Scenario, lead Lead) *history.History {
+	return b.trial(ctx, sc, nil, lead)
+}
+
+func (b *Bed) trial(ctx context.Context, sc *scenario.Scenario, record *Recording, lead Lead) *history.History {
 	id := newRunID()
 	meta := b.meta(id, sc)
 	dir := filepath.Join(b.dir, id)
@@ -264,8 +281,9 @@ func (b *Bed) Trial(ctx context.Context, sc *scenario.Scenario, record *Recordin
 		return unstarted(meta, fmt.Errorf("create folder for the history: %w", err))
 	}
 	recorder := history.NewRecorder(meta, dir)
+	recorder.Hold(heldLimit)
 	g := b.newGroup(b.group.id, sc.Name, b.system, recorder)
-	r := &run{group: g, scenario: sc, facts: factsOf(sc), record: record, bed: b, up: make(chan struct{})}
+	r := &run{group: g, scenario: sc, facts: factsOf(sc), record: record, bed: b, up: make(chan struct{}), chain: newChain(sc, lead)}
 	g.onRead = r.nudge
 	aborting, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
@@ -273,6 +291,9 @@ func (b *Bed) Trial(ctx context.Context, sc *scenario.Scenario, record *Recordin
 	r.do(ctx, aborting)
 	return recorder.History()
 }
+
+// heldLimit is how many bytes of collected files a trial keeps in memory.
+const heldLimit = 8 << 20
 
 // occupy is what prepare is for a run on a bed: everything is put back, and
 // the residents are told whose lives they lead.

@@ -22,7 +22,7 @@ func (r *run) collect(ctx context.Context) error {
 	if err := r.collectRows(ctx); err != nil {
 		return err
 	}
-	if err := r.collectRecovered(ctx); err != nil {
+	if err := r.collectRecovered(ctx, r.planned); err != nil {
 		return err
 	}
 	for index, expect := range r.scenario.Expect.Run {

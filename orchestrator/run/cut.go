@@ -28,7 +28,7 @@ func (r *run) collectCrash(ctx context.Context, p *plannedFault) error {
 
 // collectRecovered fetches the files of crash points once more when the run
 // has ended, those that no check has asked for: what recovery made of them.
-func (r *run) collectRecovered(ctx context.Context) error {
+func (r *run) collectRecovered(ctx context.Context, planned []*plannedFault) error {
 	type place struct{ service, path string }
 	known := map[place]bool{}
 	for _, file := range r.recorder.History().Files {
@@ -36,7 +36,7 @@ func (r *run) collectRecovered(ctx context.Context) error {
 			known[place{file.Service, file.Path}] = true
 		}
 	}
-	for _, p := range r.planned {
+	for _, p := range planned {
 		for _, path := range p.files() {
 			at := place{p.planned.Service, path}
 			if known[at] {

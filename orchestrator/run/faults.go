@@ -33,6 +33,7 @@ type plannedFault struct {
 // injection does the planned faults, in order, beside the rest of the run.
 type injection struct {
 	run     *run
+	during  context.Context // until the run ends
 	cancel  context.CancelFunc
 	working sync.WaitGroup
 	mu      sync.Mutex
@@ -44,24 +45,31 @@ func (r *run) plan() error {
 	for _, planned := range r.scenario.Faults {
 		spent := trigger.Spent{}
 		for repetition := range max(planned.Times, 1) {
-			one, err := fault.New(planned)
+			p, err := r.planFault(planned)
 			if err != nil {
 				return err
 			}
-			r.planned = append(r.planned, &plannedFault{
-				number: len(r.planned) + 1, planned: planned, fault: one,
-				target: r.services[planned.Service], spent: spent, repetition: repetition,
-			})
+			p.spent, p.repetition = spent, repetition
+			r.planned = append(r.planned, p)
 		}
 	}
 	return nil
+}
+
+// planFault makes the fault that comes after those that are planned.
+func (r *run) planFault(planned scenario.Fault) (*plannedFault, error) {
+	one, err := fault.New(planned)
+	if err != nil {
+		return nil, err
+	}
+	return &plannedFault{number: len(r.planned) + 1, planned: planned, fault: one, target: r.services[planned.Service], spent: trigger.Spent{}}, nil
 }
 
 // armFaults arms the first fault and goes on with the others in the
 // background: each is armed when the one before has fired.
 func (r *run) armFaults(ctx context.Context) (*injection, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	i := &injection{run: r, cancel: cancel}
+	i := &injection{run: r, during: ctx, cancel: cancel}
 	for _, s := range r.services {
 		s.restartLater = func(after time.Duration) {
 			s.update(func(now *serviceState) { now.restarts = true })
@@ -106,41 +114,63 @@ func (p *plannedFault) arm(r *run) error {
 
 func (i *injection) work(ctx context.Context) {
 	defer i.run.guard("do the planned faults")
-	for number, p := range i.run.planned {
-		if !i.arm(ctx, p) {
-			return
+	planned := i.run.planned
+	for number, p := range planned {
+		var next *plannedFault
+		if number+1 < len(planned) {
+			next = planned[number+1]
 		}
-		match, err := p.armed.Wait(ctx)
-		p.armed.Disarm()
-		if err != nil {
-			return // the run has ended; finish says what was missed
-		}
-		i.run.recorder.Add(history.Event{Kind: history.FaultFired, Service: p.planned.Service, Incarnation: p.target.now().life(), Fault: p.number, Text: match.Text})
-		p.mu.Lock()
-		p.fired = true
-		p.mu.Unlock()
-		p.target.faulted.Store(true)
-		done, err := p.inject(ctx)
-		if err != nil {
-			i.missed(ctx, p, err)
-			continue
-		}
-		i.run.recorder.Add(history.Event{Kind: history.FaultDone, Service: p.planned.Service, Incarnation: p.target.now().incarnation, Fault: p.number, Text: done})
-		if err := i.run.collectCrash(ctx, p); err != nil && ctx.Err() == nil {
-			i.fail(err)
-			return
-		}
-		// The next life must not begin before the next fault waits for it. A
-		// service that lives may not be able to answer before it is healed.
-		armed := true
-		if number+1 < len(i.run.planned) && !p.target.now().running {
-			armed = i.arm(ctx, i.run.planned[number+1])
-		}
-		i.working.Go(func() { i.heal(ctx, p) })
-		if !armed {
+		if !i.do(ctx, p, next) {
 			return
 		}
 	}
+}
+
+// add does one more fault, which nobody waits behind.
+func (i *injection) add(p *plannedFault) error {
+	if err := p.arm(i.run); err != nil {
+		return err
+	}
+	i.working.Go(func() {
+		defer i.run.guard("do a fault")
+		i.do(i.during, p, nil)
+	})
+	return nil
+}
+
+// do does a fault when its moment comes; false when nothing more is to be done.
+func (i *injection) do(ctx context.Context, p, next *plannedFault) bool {
+	if !i.arm(ctx, p) {
+		return false
+	}
+	match, err := p.armed.Wait(ctx)
+	p.armed.Disarm()
+	if err != nil {
+		return false // the run has ended; finish says what was missed
+	}
+	i.run.recorder.Add(history.Event{Kind: history.FaultFired, Service: p.planned.Service, Incarnation: p.target.now().life(), Fault: p.number, Text: match.Text})
+	p.mu.Lock()
+	p.fired = true
+	p.mu.Unlock()
+	p.target.faulted.Store(true)
+	done, err := p.inject(ctx)
+	if err != nil {
+		i.missed(ctx, p, err)
+		return true
+	}
+	i.run.recorder.Add(history.Event{Kind: history.FaultDone, Service: p.planned.Service, Incarnation: p.target.now().incarnation, Fault: p.number, Text: done})
+	if err := i.run.collectCrash(ctx, p); err != nil && ctx.Err() == nil {
+		i.fail(err)
+		return false
+	}
+	// The next life must not begin before the next fault waits for it. A
+	// service that lives may not be able to answer before it is healed.
+	armed := true
+	if next != nil && !p.target.now().running {
+		armed = i.arm(ctx, next)
+	}
+	i.working.Go(func() { i.heal(ctx, p) })
+	return armed
 }
 
 // arm arms a fault that is not armed yet; false when the run ends first.

@@ -3,8 +3,12 @@ package run
 import (
 	"archive/tar"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/killpoint/killpoint/orchestrator/engine"
@@ -31,6 +35,9 @@ type home interface {
 	copyFrom(ctx context.Context, file string, each func(*tar.Header, io.Reader) error) error
 	// files gives the regular files that match the glob.
 	files(ctx context.Context, glob string, each func(file string, size int64, content io.Reader) error) error
+	// sums gives the size and the checksum of each of those files, in the order
+	// of their paths.
+	sums(ctx context.Context, glob string, each func(file string, size int64, sum string)) error
 	// tail gives the last lines of the log.
 	tail(ctx context.Context, lines int) ([]string, error)
 }
@@ -81,6 +88,29 @@ func (c container) files(ctx context.Context, glob string, each func(string, int
 	return c.engine.Files(ctx, c.id, glob, each)
 }
 
+func (c container) sums(ctx context.Context, glob string, each func(string, int64, string)) error {
+	type summed struct {
+		file string
+		size int64
+		sum  string
+	}
+	var all []summed
+	err := c.engine.Files(ctx, c.id, glob, func(file string, size int64, content io.Reader) error {
+		sum := sha256.New()
+		_, err := io.Copy(sum, content)
+		all = append(all, summed{file, size, hex.EncodeToString(sum.Sum(nil))})
+		return err
+	})
+	if err != nil && !errors.Is(err, engine.ErrNoFile) {
+		return err
+	}
+	slices.SortFunc(all, func(a, b summed) int { return strings.Compare(a.file, b.file) })
+	for _, one := range all {
+		each(one.file, one.size, one.sum)
+	}
+	return nil
+}
+
 func (c container) tail(ctx context.Context, lines int) ([]string, error) {
 	return c.engine.Tail(ctx, c.id, lines)
 }
@@ -108,4 +138,5 @@ func (fixture) copyFrom(context.Context, string, func(*tar.Header, io.Reader) er
 func (fixture) files(context.Context, string, func(string, int64, io.Reader) error) error {
 	return errFixture
 }
-func (fixture) tail(context.Context, int) ([]string, error) { return nil, nil }
+func (fixture) sums(context.Context, string, func(string, int64, string)) error { return errFixture }
+func (fixture) tail(context.Context, int) ([]string, error)                     { return nil, nil }

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +28,9 @@ type interposer struct {
 	points  []*pointState // of this service, in the order of the scenario
 	// record is set where every operation of the service is to be recorded.
 	record *Recording
+	// holds is how many of its messages the service is held before, one after
+	// the other, until it is let go on; see chain.
+	holds int
 	// stays is set on a bed: nothing is started with the container, and every
 	// kind of point may be planned later.
 	stays bool
@@ -35,6 +39,8 @@ type interposer struct {
 	client *interpose.Client
 	life   int  // that the plan is of
 	over   bool // the run has ended: points are passed by
+	before int  // the message that it is held before or was last, from 1
+	free   bool // it is held before no further message
 	linked sync.WaitGroup
 }
 
@@ -201,6 +207,11 @@ func (i *interposer) plan(incarnation int) interpose.Plan {
 		return plan
 	}
 	i.life = incarnation
+	for number := range i.holds {
+		plan.Points = append(plan.Points, interpose.Point{
+			ID: holdID + strconv.Itoa(number+1), Operation: interpose.Publish, Occurrence: number + 1, Timing: interpose.Before, Action: interpose.Hold,
+		})
+	}
 	ready := false
 	for _, p := range i.points {
 		if p.armed, p.passed = false, 0; p.fired {
@@ -376,33 +387,97 @@ func (i *interposer) unlinked() {
 // reached tells the trigger of a point, and records it as the interposer saw
 // it.
 func (i *interposer) reached(event interpose.Event) {
+	if number, is := strings.CutPrefix(event.Point, holdID); is {
+		i.heldAt(number)
+		return
+	}
 	number, err := strconv.Atoi(event.Point)
 	if err != nil {
 		return // a point that is no fault's
 	}
-	for _, p := range i.points {
-		if p.planned.number != number {
-			continue
-		}
-		point := historyPoint(event)
-		recorded := i.service.recorder.Add(history.Event{
-			Kind: history.PointReached, Service: i.service.spec.Name, Incarnation: event.Incarnation,
-			Fault: number, Text: point.String(), Point: point,
-		})
-		i.mu.Lock()
-		p.fired, p.at = true, point
-		over := i.over
-		i.mu.Unlock()
-		if over && event.Held {
-			// Nobody waits for it any more; the answer comes as an event.
-			go i.release(context.Background())
-		}
-		select {
-		case p.matches <- trigger.Match{At: recorded.At, Service: i.service.spec.Name, Incarnation: event.Incarnation, Text: point.String()}:
-		default: // a fault that is done several times in a row fires once
-		}
+	p := i.find(number)
+	if p == nil {
 		return
 	}
+	point := historyPoint(event)
+	recorded := i.service.recorder.Add(history.Event{
+		Kind: history.PointReached, Service: i.service.spec.Name, Incarnation: event.Incarnation,
+		Fault: number, Text: point.String(), Point: point,
+	})
+	i.mu.Lock()
+	p.fired, p.at = true, point
+	over := i.over
+	i.mu.Unlock()
+	if over && event.Held {
+		// Nobody waits for it any more; the answer comes as an event.
+		go i.release(context.Background())
+	}
+	select {
+	case p.matches <- trigger.Match{At: recorded.At, Service: i.service.spec.Name, Incarnation: event.Incarnation, Text: point.String()}:
+	default: // a fault that is done several times in a row fires once
+	}
+}
+
+// holdID and a number, from 1, name the point before a message of the service.
+const holdID = "message-"
+
+// heldAt takes in that the service is held before a message.
+func (i *interposer) heldAt(number string) {
+	i.mu.Lock()
+	i.before, _ = strconv.Atoi(number)
+	free := i.over || i.free
+	i.mu.Unlock()
+	if free {
+		go i.release(context.Background())
+	}
+	i.service.onRead()
+}
+
+// heldBefore is the message that the service is held before, or was last, from
+// 1; 0 where it came to none.
+func (i *interposer) heldBefore() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.before
+}
+
+// letGo holds the service before no message any more.
+func (i *interposer) letGo(ctx context.Context) error {
+	i.mu.Lock()
+	i.free = true
+	i.mu.Unlock()
+	return i.release(ctx)
+}
+
+// find gives the point of a fault; nil where there is none.
+func (i *interposer) find(number int) *pointState {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, p := range i.points {
+		if p.planned.number == number {
+			return p
+		}
+	}
+	return nil
+}
+
+// add plans one more point, for a life that has not begun; it is armed later.
+func (i *interposer) add(planned *plannedFault) error {
+	point, err := planPoint(planned)
+	if err != nil {
+		return err
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.points = append(i.points, &pointState{planned: planned, point: point, matches: make(chan trigger.Match, 1)})
+	return nil
+}
+
+// remove takes back a point that was never armed.
+func (i *interposer) remove(planned *plannedFault) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.points = slices.DeleteFunc(i.points, func(p *pointState) bool { return p.planned == planned })
 }
 
 // recorded takes an operation into the history. What is traced for a point
@@ -508,10 +583,8 @@ const armTime = 10 * time.Second
 
 // Reached: see trigger.Points.
 func (i *interposer) Reached(number int) <-chan trigger.Match {
-	for _, p := range i.points {
-		if p.planned.number == number {
-			return p.matches
-		}
+	if p := i.find(number); p != nil {
+		return p.matches
 	}
 	return nil
 }
@@ -577,6 +650,10 @@ func (i *interposer) capabilities() []string {
 	}
 	if i.record != nil {
 		i.service.warn("%s was given the capability SYS_PTRACE: to record its calls on sockets needs it", i.service.spec.Name)
+		return []string{"SYS_PTRACE"}
+	}
+	if i.holds > 0 {
+		i.service.warn("%s was given the capability SYS_PTRACE: to be held before its messages needs it", i.service.spec.Name)
 		return []string{"SYS_PTRACE"}
 	}
 	for _, p := range i.points {

@@ -100,7 +100,7 @@ func (o *Orchestrator) Record(ctx context.Context, sc *scenario.Scenario, sys *s
 	}
 	recorder := history.NewRecorder(o.meta(id, sc), dir)
 	g := o.newGroup(id, sc.Name, sys, recorder)
-	r := &run{group: g, scenario: sc, facts: factsOf(sc), record: record, up: make(chan struct{})}
+	r := &run{group: g, scenario: sc, facts: factsOf(sc), record: record, up: make(chan struct{}), chain: newChain(sc, nil)}
 	g.onRead = r.nudge
 	aborting, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
@@ -125,6 +125,7 @@ type run struct {
 	record   *Recording
 	doneAt   time.Duration // of a recording: since when nothing is missing
 	bed      *Bed          // where it takes place; nil: in containers of its own
+	chain    *chain        // nil: it is none
 	progress *progress
 	up       chan struct{} // closed when every service has been started
 	sent     []string      // ids of the chunks that were confirmed; nil until read
@@ -174,7 +175,7 @@ func (r *run) phases(ctx context.Context) error {
 	if err == nil {
 		err = r.workload(ctx, injecting)
 	}
-	if err = errors.Join(err, injecting.finish()); err != nil {
+	if err = errors.Join(err, injecting.finish()); err != nil || r.chain != nil && r.chain.isLed() {
 		return err
 	}
 	r.addWorkloadSpan()
@@ -187,6 +188,11 @@ func (r *run) phases(ctx context.Context) error {
 func (r *run) workload(ctx context.Context, injecting *injection) error {
 	r.phase("running")
 	close(r.up)
+	if r.chain != nil {
+		if goOn, err := r.chained(ctx, injecting); err != nil || !goOn {
+			return err
+		}
+	}
 	timed, cancel := context.WithTimeout(ctx, time.Duration(r.scenario.Timeout))
 	defer cancel()
 	return r.awaitEnd(timed, injecting)
@@ -202,12 +208,18 @@ func (g *group) warn(format string, arguments ...any) {
 	g.recorder.Add(history.Event{Kind: history.Warning, Text: fmt.Sprintf(format, arguments...)})
 }
 
+// The failure models, as histories name them.
+const (
+	modelProcessCrash = "process-crash"
+	modelPowerLoss    = "power-loss"
+)
+
 func (o *Orchestrator) meta(id string, sc *scenario.Scenario) history.Meta {
 	info := o.engine.Info()
-	model := "process-crash"
+	model := modelProcessCrash
 	for _, planned := range sc.Faults {
 		if planned.LoseUnsynced != "" {
-			model = "power-loss"
+			model = modelPowerLoss
 		}
 	}
 	return history.Meta{

@@ -344,7 +344,23 @@ func (r *resident) putBack(ctx context.Context) error {
 	if len(r.restores) == 0 {
 		return nil
 	}
-	if err := r.link().Restore(ctx, r.restores...); err != nil {
+	if err := r.link().Restore(ctx, startKey, r.restores...); err != nil {
+		return fmt.Errorf("put volumes of %s back: %w", r.spec.Name, err)
+	}
+	return nil
+}
+
+// remember keeps what is in the volumes, while no program runs.
+func (r *resident) remember(ctx context.Context, key string) error {
+	if err := r.link().Snapshot(ctx, key, r.volumes...); err != nil {
+		return fmt.Errorf("keep what is in the volumes of %s: %w", r.spec.Name, err)
+	}
+	return nil
+}
+
+// recall puts it back, while no program runs.
+func (r *resident) recall(ctx context.Context, key string) error {
+	if err := r.link().Restore(ctx, key, r.volumes...); err != nil {
 		return fmt.Errorf("put volumes of %s back: %w", r.spec.Name, err)
 	}
 	return nil
@@ -470,6 +486,14 @@ func (r *resident) files(ctx context.Context, glob string, each func(string, int
 		}
 	}
 	return nil
+}
+
+func (r *resident) sums(ctx context.Context, glob string, each func(string, int64, string)) error {
+	files, err := r.link().Sums(ctx, glob)
+	for _, file := range files {
+		each(file.Path, file.Size, file.Sum)
+	}
+	return err
 }
 
 // tail is the last lines of the trial's own history.

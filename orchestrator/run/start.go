@@ -51,6 +51,11 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if err := r.interpose(); err != nil {
 		return err
 	}
+	if r.chain != nil {
+		if err := r.prepareChain(ctx); err != nil {
+			return err
+		}
+	}
 	if r.bed != nil {
 		return r.occupy(ctx)
 	}

@@ -37,6 +37,9 @@ type Scenario struct {
 	Idle        bool              `yaml:"idle" json:"idle,omitempty" doc:"allow faults that fire after the last unit of work was done"`
 	Facts       *Facts            `yaml:"x-killpoint" json:"facts,omitempty" doc:"what is true of the system; normally written once in the compose file; a key given here replaces the one there"`
 
+	// Chain makes the run one that goes from rest to rest; campaigns set it.
+	Chain *Chain `yaml:"-" json:"chain,omitempty"`
+
 	// Positions says where in File each part was written, by its path in
 	// the document such as "faults[1].when.log"; "" is the document itself.
 	Positions map[string]Position `yaml:"-" json:"positions,omitempty"`

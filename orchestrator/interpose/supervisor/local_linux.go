@@ -3,6 +3,8 @@ package supervisor
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +27,7 @@ import (
 // local is what the control process does itself, rather than pass it to the first process: it is in the container and no part of the program.
 type local struct {
 	reply io.Writer
-	tree  *tree // of the last snapshot
+	trees map[string]*tree // snapshots, by their keys
 }
 
 // takes does a request that is for this process, and reports whether it was one. Requests are done one after the other, a command to execute apart.
@@ -43,11 +45,25 @@ func (l *local) takes(line []byte) bool {
 	var err error
 	switch request.Name {
 	case interpose.CommandRead:
-		answer.Files, err = readFiles(request.Paths, request.Limit)
+		if request.Sums {
+			answer.Files, err = readFiles(request.Paths, sumOne)
+			break
+		}
+		limit := request.Limit
+		answer.Files, err = readFiles(request.Paths, func(name string) (*interpose.File, error) {
+			one, err := readOne(name)
+			if one == nil {
+				return nil, err
+			}
+			if limit -= int64(len(one.Data)); limit < 0 {
+				return nil, interpose.ErrTooLarge
+			}
+			return one, nil
+		})
 	case interpose.CommandSnapshot:
-		l.tree, err = readTree(request.Paths)
+		err = l.snapshot(request.Key, request.Paths)
 	case interpose.CommandRestore:
-		err = l.restore(request.Paths)
+		err = l.restore(request.Key, request.Paths)
 	}
 	if err != nil {
 		answer.Files, answer.Message = nil, err.Error()
@@ -63,11 +79,23 @@ func (l *local) answer(request interpose.Request, answer interpose.Event) {
 	}
 }
 
-func (l *local) restore(directories []string) error {
-	if l.tree == nil {
-		return errors.New("restore: there is no snapshot")
+func (l *local) snapshot(key string, directories []string) error {
+	read, err := readTree(directories)
+	if err != nil {
+		return err
 	}
-	return l.tree.restore(directories)
+	if l.trees == nil {
+		l.trees = make(map[string]*tree)
+	}
+	l.trees[key] = read
+	return nil
+}
+
+func (l *local) restore(key string, directories []string) error {
+	if l.trees[key] == nil {
+		return fmt.Errorf("restore: there is no snapshot %q", key)
+	}
+	return l.trees[key].restore(directories)
 }
 
 // execute runs a command as the engine would: in the container's environment and working directory, with nothing on its standard input.
@@ -107,7 +135,7 @@ func execute(request interpose.Request) interpose.Event {
 }
 
 // readFiles reads the regular files that match, sorted by path. A glob that matches nothing gives none.
-func readFiles(globs []string, limit int64) ([]interpose.File, error) {
+func readFiles(globs []string, read func(string) (*interpose.File, error)) ([]interpose.File, error) {
 	var files []interpose.File
 	for _, glob := range globs {
 		base, pattern := doublestar.SplitPattern(path.Clean(glob))
@@ -119,20 +147,16 @@ func readFiles(globs []string, limit int64) ([]interpose.File, error) {
 			return nil, fmt.Errorf("read %s: %w", glob, err)
 		}
 		for _, name := range matched {
-			one, err := readOne(filepath.Join(base, name))
+			one, err := read(filepath.Join(base, name))
 			if errors.Is(err, fs.ErrNotExist) {
 				continue // it went away in between
 			}
 			if err != nil {
-				return nil, err
+				return nil, fmt.Errorf("read %s: %w", glob, err)
 			}
-			if one == nil {
-				continue
+			if one != nil {
+				files = append(files, *one)
 			}
-			if limit -= int64(len(one.Data)); limit < 0 {
-				return nil, fmt.Errorf("read %s: %w", glob, interpose.ErrTooLarge)
-			}
-			files = append(files, *one)
 		}
 	}
 	slices.SortFunc(files, func(a, b interpose.File) int { return strings.Compare(a.Path, b.Path) })
@@ -150,4 +174,23 @@ func readOne(name string) (*interpose.File, error) {
 		return nil, err
 	}
 	return &interpose.File{Path: name, Data: data, Modified: info.ModTime()}, nil
+}
+
+// sumOne is readOne that keeps a checksum of the contents alone.
+func sumOne(name string) (*interpose.File, error) {
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, err
+	}
+	opened, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer opened.Close()
+	sum := sha256.New()
+	size, err := io.Copy(sum, opened)
+	if err != nil {
+		return nil, err
+	}
+	return &interpose.File{Path: name, Modified: info.ModTime(), Size: size, Sum: hex.EncodeToString(sum.Sum(nil))}, nil
 }

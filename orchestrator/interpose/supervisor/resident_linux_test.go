@@ -250,7 +250,7 @@ func TestRestore(t *testing.T) {
 	must(os.WriteFile(in("empty"), nil, 0o600))
 	before := listing(t, directory)
 	p := resident(t, "true")
-	must(p.client.Snapshot(withTimeout(t), directory))
+	must(p.client.Snapshot(withTimeout(t), "", directory))
 	must(os.RemoveAll(in("a/b")))
 	must(os.WriteFile(in("a/b"), []byte("a file now"), 0o644))
 	must(os.WriteFile(in("a/twice"), []byte("changed\n"), 0o644))
@@ -259,7 +259,7 @@ func TestRestore(t *testing.T) {
 	must(os.WriteFile(in("a/link/deep"), nil, 0o644))
 	must(os.Chmod(in("empty"), 0o777))
 	must(os.WriteFile(in("new"), nil, 0o644))
-	must(p.client.Restore(withTimeout(t), directory))
+	must(p.client.Restore(withTimeout(t), "", directory))
 	if diff := cmp.Diff(before, listing(t, directory)); diff != "" {
 		t.Errorf("(-before +after):\n%s", diff)
 	}
