@@ -80,12 +80,14 @@ rate: build images ## print how many crash points go into a minute, beside a pla
 	@$(GO) test ./proof -count 1 -timeout 60m -run TestRates -rates -v
 
 .PHONY: explore
-explore: build images ## crash worker-2 and worker-3 at every point, in both models; BUDGET=0 for all of them
+explore: build images ## crash worker-2 and worker-3 at every point, in both models, and worker-2 in chains; BUDGET=0 for all of them
 	@for target in worker-2 worker-3; do for model in process-crash power-loss; do \
 		rm -rf $(REPORT)/explore-$$target-$$model; \
 		bin/killpoint explore scenarios/normal.yaml --target $$target --model $$model --budget $(BUDGET) \
 			--report $(REPORT)/explore-$$target-$$model || exit 1; \
 	done; done
+	@rm -rf $(REPORT)/explore-chain
+	@bin/killpoint explore scenarios/normal.yaml --target worker-2 --chain --budget $(BUDGET) --report $(REPORT)/explore-chain
 
 .PHONY: fleet
 fleet: build images ## compare a fleet of two engines on this machine, an agent killed on the way, with one engine (as root)

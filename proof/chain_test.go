@@ -112,7 +112,9 @@ func TestRestsOfAChain(t *testing.T) {
 		return &fault
 	}
 	isPublish := func(o *explore.Operation) bool { return o.Operation == "publish" }
-	isJournal := func(o *explore.Operation) bool { return o.Operation == "write" && strings.Contains(o.Path, "/journal-") }
+	isJournal := func(o *explore.Operation) bool {
+		return o.Operation == "write" && strings.Contains(o.Path, "/journal-")
+	}
 
 	// First a chain with nothing in it, which the bed keeps the rests of.
 	if s := chain(&script{}); !slices.Equal(s.met, recording.States) || len(s.judged) != chained || !s.stopped {

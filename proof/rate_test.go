@@ -20,8 +20,9 @@ func TestRates(t *testing.T) {
 	if !*rates {
 		t.Skip("takes some minutes; make rate runs it")
 	}
-	process := exploredRate(t, "process", 600)
-	container := exploredRate(t, "container", 120)
+	process := exploredRate(t, "--max", "600")
+	chain := exploredRate(t, "--chain")
+	container := exploredRate(t, "--kill", "container", "--max", "120")
 	const crashes = 6
 	script := exec.Command(filepath.Join(root, "proof", "plain.sh"), strconv.Itoa(crashes))
 	script.Stderr = os.Stderr
@@ -40,7 +41,7 @@ func TestRates(t *testing.T) {
 	for _, line := range []struct {
 		name       string
 		rate, goal float64
-	}{{"in place", process, 1000}, {"container kills", container, 120}, {"plain script", plain, 0}, {"processes alone", bare, 0}} {
+	}{{"in place, a run each", process, 1000}, {"in place, in chains", chain, 1000}, {"container kills", container, 120}, {"plain script", plain, 0}, {"processes alone", bare, 0}} {
 		goal := ""
 		if line.goal > 0 {
 			goal = fmt.Sprintf("%.0f %%", 100*line.rate/line.goal)
@@ -50,11 +51,12 @@ func TestRates(t *testing.T) {
 	fmt.Println("Processes alone: the pipeline once through and worker-2 once more, without containers, crash points, putting back and checks.")
 }
 
-// exploredRate explores a sample of points and says how many went into a minute.
-func exploredRate(t *testing.T, way string, most int) float64 {
+// exploredRate explores points and says how many went into a minute.
+func exploredRate(t *testing.T, how ...string) float64 {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), "campaign")
-	code, output := command(t, "explore", "scenarios/normal.yaml", "--target", "worker-2", "--kill", way, "--max", strconv.Itoa(most), "--quiet", "--report", folder)
+	arguments := append([]string{"explore", "scenarios/normal.yaml", "--target", "worker-2", "--quiet", "--report", folder}, how...)
+	code, output := command(t, arguments...)
 	if code != 0 { // not every point was come to
 		t.Fatalf("exit code %d: %s", code, output)
 	}

@@ -98,7 +98,7 @@ killpoint explore scenarios/normal.yaml --target worker-2 --list  # print the po
 	flags.StringVar(&o.fleet, "fleet", "", "have the points run by the agents of the broker at this amqp:// `URL`")
 	flags.BoolVar(&o.resume, "resume", false, "go on with the campaign in the folder of --report")
 	flags.BoolVar(&o.list, "list", false, "print the points, and run none")
-	flags.IntVar(&o.parallel, "parallel", 0, "run this `number` of points side by side; one for each core when left out, at most 8")
+	flags.IntVar(&o.parallel, "parallel", 0, "run this `number` of points side by side; one for each core when left out, three for two with --chain, at most 8")
 	flags.IntVar(&o.record, "record", explore.DefaultRecordings, "record the undisturbed run this `number` of times, to see what differs")
 	flags.IntVar(&o.confirm, "confirm", explore.DefaultConfirm, "run this `number` of failures again in fresh containers, of different kinds; with 0 failures are neither confirmed nor made smaller")
 	flags.BoolVar(&o.failFast, "fail-fast", false, "begin no further point once one has failed")
@@ -131,6 +131,8 @@ func (o *exploreOptions) check(arguments []string) error {
 		return fmt.Errorf("--depth %d: want 1, or 2 for a second crash during recovery", o.depth)
 	case o.chain && o.depth != 1:
 		return errors.New("--chain: with it, crashes come one after the other in one run already; leave --depth away")
+	case o.chain && o.batched:
+		return errors.New("--chain: what is batched has no rest at which a link could end (--batched)")
 	case o.chain && o.keepLogs:
 		return errors.New("--chain: what is expected of log lines is about a whole run (--keep-logs)")
 	case o.budget < 0 || o.timeout < 0:
@@ -260,6 +262,10 @@ func (w *world) exploreScenario(ctx context.Context, o *exploreOptions, argument
 	}
 	if o.parallel == 0 {
 		o.parallel = min(runtime.NumCPU(), lanesLimit)
+		if o.chain {
+			// Its links wait more than they work.
+			o.parallel = min((3*runtime.NumCPU()+1)/2, lanesLimit)
+		}
 	}
 	e := &exploration{world: w, exploreOptions: o, file: arguments[0]}
 	if err := e.load(ctx); err != nil {

@@ -83,7 +83,7 @@ func (c *Campaign) Document(facts Facts) (*report.Campaign, error) {
 	defer sparing()()
 	document := &report.Campaign{
 		Killpoint: facts.Killpoint, Scenario: c.Settings.Scenario, File: c.File, Target: c.Target, Model: string(c.Model),
-		Seed: strconv.Itoa(c.Seed), Depth: c.Depth, Shard: c.Shard.String(), Started: c.saved.Started,
+		Seed: strconv.Itoa(c.Seed), Depth: c.Depth, Chain: c.Chain, Shard: c.Shard.String(), Started: c.saved.Started,
 		Seconds: c.earlier + c.progress.Took.Seconds(), Outcome: facts.Outcome, Replay: cmp.Or(facts.Command, c.Command()),
 		Recorded: len(c.saved.Recording.Operations), Engine: c.saved.Engine, Images: c.saved.Images,
 		Trouble: slices.Concat(facts.Trouble, c.trouble), Warnings: c.warnings,

@@ -38,7 +38,8 @@ type Operation struct {
 	Pending int `json:"pending,omitempty"`
 	// Incarnation is the life, from 1.
 	Incarnation int `json:"incarnation"`
-	// Index is its place among all recorded operations of the life, from 1.
+	// Index is its place among all recorded operations since the last crash, from
+	// 1.
 	Index int `json:"index"`
 	// Resting says that the service made it while no unit of work was handled,
 	// in a chain: as it came up, or ended.

@@ -29,7 +29,7 @@ type Recording struct {
 // doing.
 func Recorded(h *history.History, service string, fault int) Recording {
 	lives := map[int]*counter{}
-	indices := map[int]int{}
+	index, newest, crashed := 0, 0, false
 	var recording Recording
 	handling := true // a unit of work, or there are none
 	for _, event := range h.Events {
@@ -48,6 +48,7 @@ func Recorded(h *history.History, service string, fault int) Recording {
 		case history.AllDone, history.Settled, history.TimedOut:
 			return recording
 		case history.FaultFired:
+			crashed = true
 			if event.Fault == fault {
 				recording.From = len(recording.Operations)
 			}
@@ -59,9 +60,13 @@ func Recorded(h *history.History, service string, fault int) Recording {
 			if lives[life] == nil {
 				lives[life] = newCounter()
 			}
-			indices[life]++
+			if crashed && life > newest {
+				index, crashed = 0, false
+			}
+			newest = max(newest, life)
+			index++
 			operation := numbered(*event.Point, lives[life].next(*event.Point))
-			operation.Incarnation, operation.Index, operation.Resting = life, indices[life], !handling
+			operation.Incarnation, operation.Index, operation.Resting = life, index, !handling
 			recording.Operations = append(recording.Operations, operation)
 		}
 	}

@@ -33,7 +33,8 @@ type Campaign struct {
 	Target     string            `json:"target"`
 	Model      string            `json:"model"` // process-crash or power-loss
 	Seed       string            `json:"seed,omitempty"`
-	Depth      int               `json:"depth"`           // crashes in one run, at most
+	Depth      int               `json:"depth"`           // crashes in one run, at most; but for chains
+	Chain      bool              `json:"chain,omitempty"` // one crash in each unit of work of a run, from rest to rest
 	Shard      string            `json:"shard,omitempty"` // such as 2/4; empty for a whole campaign, a merged one too
 	Note       string            `json:"note,omitempty"`
 	Started    time.Time         `json:"started"`

@@ -22,7 +22,7 @@ func (s Style) WriteCampaign(to io.Writer, campaign *Campaign) error {
 func (s Style) campaignBlock(c *Campaign) string {
 	var block strings.Builder
 	fmt.Fprintf(&block, "%s %s%s  %s\n", s.mark(c.Outcome), s.paint(bold, oneLine(c.headline())),
-		s.paint(faint, " ("+c.Model+")"), s.paint(faint, oneLine(c.File)))
+		s.paint(faint, " ("+c.how()+")"), s.paint(faint, oneLine(c.File)))
 	for _, text := range c.Trouble {
 		fmt.Fprintf(&block, "  %s %s\n", s.mark(Broken), continued(firstLines(text, troubleLinesShown), "      "))
 	}
@@ -49,6 +49,14 @@ func (s Style) campaignBlock(c *Campaign) string {
 	took := shortTime(time.Duration(c.Seconds * float64(time.Second)))
 	fmt.Fprintf(&block, "%s in %s (%s a minute)\n", s.pointCounts(c.Totals), took, grouped(int(c.Rate)))
 	return block.String()
+}
+
+// how is the failure model, and whether crashes came in chains.
+func (c *Campaign) how() string {
+	if c.Chain {
+		return c.Model + ", in chains"
+	}
+	return c.Model
 }
 
 // writeFailures tells of the first points that failed, then of those that are

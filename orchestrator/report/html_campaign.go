@@ -111,7 +111,11 @@ func (c *Campaign) about() (pairs [][3]string) {
 	add("target", c.Target, "")
 	add("started", c.Started.UTC().Format("2006-01-02 15:04:05 UTC"), "")
 	add("operations recorded", grouped(c.Recorded), "")
-	add("crashes in one run", fmt.Sprintf("at most %d", max(c.Depth, 1)), "")
+	if c.Chain {
+		add("crashes in one run", "a chain: one in each unit of work", "")
+	} else {
+		add("crashes in one run", fmt.Sprintf("at most %d", max(c.Depth, 1)), "")
+	}
 	add("replay of all", c.Replay, "code")
 	add("engine", c.Engine, "")
 	for _, name := range slices.Sorted(maps.Keys(c.Images)) {
