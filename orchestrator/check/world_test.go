@@ -27,6 +27,7 @@ type world struct {
 	sent     strings.Builder
 	hasSent  bool
 	undone   bool // the sender's last line is missing
+	held     bool // the sender is held before its next message
 	line     int
 }
 
@@ -98,6 +99,8 @@ func (w *world) direct(line string) {
 		w.hasSent = false
 	case word == "undone":
 		w.undone = true
+	case word == "held":
+		w.held = true
 	case word == "sent":
 		w.send(rest)
 	case word == "again":
@@ -172,6 +175,9 @@ func (w *world) finish() {
 	if len(w.history.Events) == 0 {
 		w.event(0, "created writer")
 		w.event(time.Second, "alldone")
+	}
+	if w.held {
+		w.history.Events[len(w.history.Events)-1].Unit = 1
 	}
 	w.scenario.Facts = &w.facts
 }

@@ -215,6 +215,15 @@ func TestExploreFindsAndMakesSmaller(t *testing.T) {
 			t.Errorf("%s shows %s", replay, u.out)
 		}
 	}
+	if ran.Chain != nil {
+		t.Errorf("ran in a chain: %+v", ran.Chain)
+	}
+	u.write("scenarios/chain.yaml", "system: ../compose.yaml\nenv: {LINES: 4}\nexpect:\n  run: [{service: worker-2, command: [verify]}]\nx-killpoint:\n  rows:\n    sent: {service: worker-3, file: /sent}\n    output: {service: worker-2, files: /data/*}\n  done: {drained: [q]}\n  broker: {service: worker-3}\n")
+	u.types("replay", "worker-2:write:/data/lines:3:+1:i2", "--scenario", "scenarios/chain.yaml", "--chain")
+	if ran.Chain == nil || *ran.Chain != (scenario.Chain{Service: "worker-2", Units: 2}) {
+		t.Errorf("ran %+v: %s", ran.Chain, u.err)
+	}
+	u.wants(exitUsage, "replay", "worker-2:write:/data/lines:3:+1", "--scenario", "scenarios/normal.yaml", "--chain")
 	u.wants(exitFailed, "replay", "campaign", "--point", "worker-2:write:/data/lines:3:+1")
 	if ran.Faults[0].Point().Occurrence != 3 || ran.Env["LINES"] != "4" {
 		t.Errorf("ran %+v", ran)
@@ -353,26 +362,32 @@ func TestExploreWhatCannotStay(t *testing.T) {
 
 func TestExploreRefuses(t *testing.T) {
 	u := newExplorer(t)
+	u.write("scenarios/hurt.yaml", "system: ../compose.yaml\nfaults: [{kill: worker-2, when: {after: 1s}}]\n")
 	for arguments, want := range map[string]string{
 		"explore": "say which scenario to explore", "explore scenarios/normal.yaml": "say which service to crash",
-		exploring + "x.yaml":                             "say which scenario to explore",
-		exploring + "--model fire":                       "want process-crash or power-loss",
-		exploring + "--kill all":                         "want process, container or fresh",
-		exploring + "--depth 3":                          "--depth 3",
-		exploring + "--shard -1/4":                       "--shard -1/4",
-		exploring + "--shard 0/0":                        "--shard 0/0",
-		exploring + "--fleet http://h/":                  "--fleet: read broker URL",
-		exploring + "--fleet amqp://h/ --allow-external": "--allow-external",
-		exploring + "--shard 5/4":                        "--shard 5/4",
-		exploring + "--shard x":                          "--shard x",
-		exploring + "--variants 1":                       "--variants 1",
-		exploring + "--resume":                           "name the campaign's folder",
-		exploring + "--budget -1s":                       "must not be negative",
-		exploring + "--max -1":                           "--max -1",
-		exploring + "--env X":                            "want NAME=VALUE",
-		exploring + "--json - --junit -":                 "stdout",
-		"explore scenarios/none.yaml --target worker-2":  "none.yaml",
-		"explore scenarios/normal.yaml --target worker":  "has no such service (it has worker-2, worker-3)",
+		exploring + "x.yaml":                                    "say which scenario to explore",
+		exploring + "--model fire":                              "want process-crash or power-loss",
+		exploring + "--kill all":                                "want process, container or fresh",
+		exploring + "--depth 3":                                 "--depth 3",
+		exploring + "--chain --depth 2":                         "leave --depth away",
+		exploring + "--chain --batched":                         "has no rest",
+		exploring + "--chain --keep-logs":                       "about a whole run",
+		exploring + "--chain":                                   "x-killpoint has no rows.sent",
+		"explore scenarios/hurt.yaml --target worker-2 --chain": "has faults of its own",
+		exploring + "--shard -1/4":                              "--shard -1/4",
+		exploring + "--shard 0/0":                               "--shard 0/0",
+		exploring + "--fleet http://h/":                         "--fleet: read broker URL",
+		exploring + "--fleet amqp://h/ --allow-external":        "--allow-external",
+		exploring + "--shard 5/4":                               "--shard 5/4",
+		exploring + "--shard x":                                 "--shard x",
+		exploring + "--variants 1":                              "--variants 1",
+		exploring + "--resume":                                  "name the campaign's folder",
+		exploring + "--budget -1s":                              "must not be negative",
+		exploring + "--max -1":                                  "--max -1",
+		exploring + "--env X":                                   "want NAME=VALUE",
+		exploring + "--json - --junit -":                        "stdout",
+		"explore scenarios/none.yaml --target worker-2":         "none.yaml",
+		"explore scenarios/normal.yaml --target worker":         "has no such service (it has worker-2, worker-3)",
 	} {
 		u.err.text.Reset()
 		if code := u.types(strings.Fields(arguments)...); code != exitUsage || !strings.Contains(u.err.String(), want) {

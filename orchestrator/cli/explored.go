@@ -105,6 +105,9 @@ func (e *exploration) load(ctx context.Context) (err error) {
 		return fmt.Errorf("--target %s: %s has no such service (it has %s)", e.target, e.loaded.System.File, strings.Join(services, ", "))
 	}
 	if e.chain {
+		if len(e.loaded.Scenario.Faults) > 0 {
+			return fmt.Errorf("--chain: %s has faults of its own, which are about a whole run: explore a scenario without any", e.file)
+		}
 		settings := e.settings(e.loaded.Scenario.Name, e.file)
 		return settings.Undisturbed(e.loaded.Scenario).CanChain(e.target)
 	}

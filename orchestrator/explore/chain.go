@@ -252,6 +252,7 @@ func (l *lead) Rest(rest run.Rest) (kill, goOn bool) {
 	l.strange = 0
 	l.settle()
 	fault := l.planned.Sequence(l.trials.Target).Kills()[0]
+	fault.When.Incarnation += len(l.faults) // each crash has made one life more
 	l.running = &link{item: *l.planned, began: time.Now(), behind: sequenceOf(l.faults)}
 	l.faults = append(l.faults, fault)
 	l.planned = nil

@@ -184,50 +184,41 @@ func (r *run) awaitFirstRest(ctx context.Context, injecting *injection) (bool, e
 
 // link is what lies between two units: the service is started again, which must
 // change no byte of what it keeps, and what its life before has left is
-// collected for the lead to judge.
+// collected for a lead. Whatever may change a file is done without one, too, or
+// rests would not be the same.
 func (r *run) link(ctx context.Context, unit int, over bool) error {
 	c := r.chain
-	var stable []scenario.StableExpect
-	if c.isLed() {
-		if err := r.collectUnit(ctx); err != nil {
-			return err
-		}
-		for _, expect := range r.scenario.Expect.Stable {
-			if expect.Service != c.of.Service {
-				if err := r.collectStable(ctx, expect); err != nil {
-					return err
-				}
-				continue
+	if err := r.collectUnit(ctx); err != nil {
+		return err
+	}
+	var own []scenario.StableExpect
+	ready := r.facts.Ready[c.of.Service]
+	for _, expect := range r.scenario.Expect.Stable {
+		switch {
+		case expect.Service == c.of.Service:
+			own = append(own, expect)
+			ready = cmp.Or(expect.Ready, ready)
+		case c.isLed():
+			if err := r.collectStable(ctx, expect); err != nil {
+				return err
 			}
-			stable = append(stable, expect)
-			if err := r.collectFiles(ctx, expect.Service, expect.Files, history.BeforeStable); err != nil {
+		case r.services[expect.Service].now().running:
+			if err := r.restart(ctx, r.services[expect.Service], r.readyLine(expect), nil); err != nil {
 				return err
 			}
 		}
 	}
-	if err := c.service.Stop(ctx, nil); err != nil {
-		return fmt.Errorf("start %s again at rest: %w", c.of.Service, err)
+	if !c.isLed() {
+		return r.restart(ctx, c.service, ready, nil)
 	}
-	life := c.service.now().incarnation + 1
-	if c.isLed() {
-		if err := r.planNext(ctx, unit+1, life, over); err != nil {
-			return err
-		}
-	}
-	if err := c.service.Start(ctx); err != nil {
-		return fmt.Errorf("start %s again at rest: %w", c.of.Service, err)
-	}
-	ready := r.facts.Ready[c.of.Service]
-	for _, expect := range stable {
-		ready = cmp.Or(expect.Ready, ready)
-	}
-	if err := r.awaitReady(ctx, c.service, life, ready); err != nil {
+	if err := r.collectEach(ctx, own, history.BeforeStable); err != nil {
 		return err
 	}
-	for _, expect := range stable {
-		if err := r.collectFiles(ctx, expect.Service, expect.Files, history.AfterStable); err != nil {
-			return err
-		}
+	if err := r.restart(ctx, c.service, ready, func(life int) error { return r.planNext(ctx, unit+1, life, over) }); err != nil {
+		return err
+	}
+	if err := r.collectEach(ctx, own, history.AfterStable); err != nil {
+		return err
 	}
 	if over {
 		c.lead.Rest(Rest{Unit: unit + 1, History: c.asEnded(r.recorder.Cut()), Over: true})
@@ -334,13 +325,13 @@ func (r *run) leaveAt(ctx context.Context, unit int, next Planned) error {
 // keptLimit bounds what is kept of volumes, in bytes: it is in memory.
 const keptLimit = 256 << 20
 
-// collectUnit collects what a run collects at its end.
+// collectUnit does what a run does at its end before services are started again.
 func (r *run) collectUnit(ctx context.Context) error {
-	if err := r.collectRows(ctx); err != nil {
-		return err
-	}
-	if len(r.planned) > 0 {
-		if err := r.collectRecovered(ctx, r.planned[len(r.planned)-1:]); err != nil {
+	if r.chain.isLed() {
+		if err := r.collectRows(ctx); err != nil {
+			return err
+		}
+		if err := r.collectRecovered(ctx, r.planned[max(0, len(r.planned)-1):]); err != nil {
 			return err
 		}
 	}

@@ -102,17 +102,45 @@ func (r *run) collectStable(ctx context.Context, expect scenario.StableExpect) e
 	if err := r.collectFiles(ctx, expect.Service, expect.Files, history.BeforeStable); err != nil {
 		return err
 	}
-	if err := s.Stop(ctx, nil); err != nil {
-		return fmt.Errorf("restart %s once more: %w", expect.Service, err)
-	}
-	life := s.now().incarnation + 1
-	if err := s.Start(ctx); err != nil {
-		return fmt.Errorf("restart %s once more: %w", expect.Service, err)
-	}
-	if err := r.awaitReady(ctx, s, life, cmp.Or(expect.Ready, r.facts.Ready[expect.Service])); err != nil {
+	if err := r.restart(ctx, s, r.readyLine(expect), nil); err != nil {
 		return err
 	}
 	return r.collectFiles(ctx, expect.Service, expect.Files, history.AfterStable)
+}
+
+// readyLine is the line with which the service of an expectation says that it
+// has come up; empty where it says nothing.
+func (r *run) readyLine(expect scenario.StableExpect) string {
+	return cmp.Or(expect.Ready, r.facts.Ready[expect.Service])
+}
+
+// restart stops a service and starts it once more, and waits until it has come
+// up. between is called, where it is not nil, while it is down, with the number
+// of the life to come.
+func (r *run) restart(ctx context.Context, s *service, ready string, between func(life int) error) error {
+	if err := s.Stop(ctx, nil); err != nil {
+		return fmt.Errorf("restart %s once more: %w", s.spec.Name, err)
+	}
+	life := s.now().incarnation + 1
+	if between != nil {
+		if err := between(life); err != nil {
+			return err
+		}
+	}
+	if err := s.Start(ctx); err != nil {
+		return fmt.Errorf("restart %s once more: %w", s.spec.Name, err)
+	}
+	return r.awaitReady(ctx, s, life, ready)
+}
+
+// collectEach fetches the files of some expectations.
+func (r *run) collectEach(ctx context.Context, all []scenario.StableExpect, stage history.Stage) error {
+	for _, expect := range all {
+		if err := r.collectFiles(ctx, expect.Service, expect.Files, stage); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // awaitReady waits until a restarted service is up: the log line that says

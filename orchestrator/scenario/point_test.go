@@ -328,3 +328,18 @@ func TestCrashPointsAreAGroup(t *testing.T) {
 		}
 	}
 }
+
+func TestUnitsOfASequence(t *testing.T) {
+	for text, want := range map[string]int{
+		"a:write:/x:1:before":                                                    1,
+		"a:write:/x:1:before:i7":                                                 7,
+		"a:write:/x:1:before:then:a:write:/x:1:before:i3":                        2,
+		"a:write:/x:1:before:i2:then:a:fsync:/x:1:before:i7":                     6,
+		"a:write:/x:1:before:then:a:write:/x:1:+1:i3:then:a:read:/x:1:before:i5": 3,
+	} {
+		sequence, err := ParseSequence(text)
+		if err != nil || sequence.Units() != want {
+			t.Errorf("%s is in unit %d (%v), want %d", text, sequence.Units(), err, want)
+		}
+	}
+}

@@ -84,4 +84,4 @@ func (s Sequence) Kills() []Fault {
 // Units is the unit of work that the last of the crashes comes in, where the
 // sequence is of a chain: each life handles a unit, and each crash but the last
 // one makes one life more.
-func (s Sequence) Units() int { return s[len(s)-1].Incarnation - len(s) + 1 }
+func (s Sequence) Units() int { return max(s[len(s)-1].Incarnation-len(s)+1, 1) }

@@ -259,9 +259,40 @@ func TestRestore(t *testing.T) {
 	must(os.WriteFile(in("a/link/deep"), nil, 0o644))
 	must(os.Chmod(in("empty"), 0o777))
 	must(os.WriteFile(in("new"), nil, 0o644))
+	changed := listing(t, directory)
+	must(p.client.Snapshot(withTimeout(t), "changed", directory))
 	must(p.client.Restore(withTimeout(t), "", directory))
 	if diff := cmp.Diff(before, listing(t, directory)); diff != "" {
 		t.Errorf("(-before +after):\n%s", diff)
+	}
+	must(p.client.Restore(withTimeout(t), "changed", directory))
+	if diff := cmp.Diff(changed, listing(t, directory)); diff != "" {
+		t.Errorf("another snapshot (-before +after):\n%s", diff)
+	}
+	if err := p.client.Restore(withTimeout(t), "none", directory); err == nil || !strings.Contains(err.Error(), `no snapshot "none"`) {
+		t.Errorf("restored what was never kept: %v", err)
+	}
+}
+
+// Checksums tell files apart without their contents leaving the container.
+func TestSums(t *testing.T) {
+	directory := t.TempDir()
+	for name, text := range map[string]string{"b": "abc", "a": ""} {
+		if err := os.WriteFile(filepath.Join(directory, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := resident(t, "true")
+	files, err := p.client.Sums(withTimeout(t), directory+"/**")
+	if err != nil || len(files) != 2 || filepath.Base(files[0].Path) != "a" {
+		t.Fatalf("%+v, %v", files, err)
+	}
+	const sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" // of abc, FIPS 180-2
+	if files[1].Sum != sum || files[1].Size != 3 || files[1].Data != nil || files[0].Sum == "" || files[0].Size != 0 {
+		t.Errorf("%+v", files)
+	}
+	if none, err := p.client.Sums(withTimeout(t), directory+"/none/*"); err != nil || len(none) != 0 {
+		t.Errorf("%+v, %v", none, err)
 	}
 }
 
