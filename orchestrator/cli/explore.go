@@ -98,7 +98,7 @@ killpoint explore scenarios/normal.yaml --target worker-2 --list  # print the po
 	flags.StringVar(&o.fleet, "fleet", "", "have the points run by the agents of the broker at this amqp:// `URL`")
 	flags.BoolVar(&o.resume, "resume", false, "go on with the campaign in the folder of --report")
 	flags.BoolVar(&o.list, "list", false, "print the points, and run none")
-	flags.IntVar(&o.parallel, "parallel", 0, "run this `number` of points side by side; one for each core when left out, three for two with --chain, at most 8")
+	flags.IntVar(&o.parallel, "parallel", 0, "run this `number` of points side by side; one for each core when left out, two with --chain, at most 8")
 	flags.IntVar(&o.record, "record", explore.DefaultRecordings, "record the undisturbed run this `number` of times, to see what differs")
 	flags.IntVar(&o.confirm, "confirm", explore.DefaultConfirm, "run this `number` of failures again in fresh containers, of different kinds; with 0 failures are neither confirmed nor made smaller")
 	flags.BoolVar(&o.failFast, "fail-fast", false, "begin no further point once one has failed")
@@ -264,7 +264,7 @@ func (w *world) exploreScenario(ctx context.Context, o *exploreOptions, argument
 		o.parallel = min(runtime.NumCPU(), lanesLimit)
 		if o.chain {
 			// Its links wait more than they work.
-			o.parallel = min((3*runtime.NumCPU()+1)/2, lanesLimit)
+			o.parallel = min(2*runtime.NumCPU(), lanesLimit)
 		}
 	}
 	e := &exploration{world: w, exploreOptions: o, file: arguments[0]}

@@ -42,53 +42,115 @@ const (
 	poolLimit = 3 * run.MostUnits
 )
 
-// pool is the items of a campaign that lanes have taken and not run.
+// pool is the items of a campaign that lanes have taken and not run, and the
+// chains that may come to them.
 type pool struct {
 	items  <-chan Item
 	enough func() bool // no item that is held is to begin any more; nil: never
 
-	mu    sync.Mutex
-	units map[int][]Item // by unit of work
-	held  int
-	ended bool
+	mu      sync.Mutex
+	changed *sync.Cond
+	units   map[int][]Item // those of chains, by unit of work
+	alone   []Item         // those that are no chain's
+	held    int            // of units
+	ended   bool           // there are no more items
+	chains  map[*lead]int  // under way, and the unit that each has come to
 }
 
 func newPool(items <-chan Item, enough func() bool) *pool {
-	return &pool{items: items, enough: enough, units: map[int][]Item{}}
+	p := &pool{items: items, enough: enough, units: map[int][]Item{}, chains: map[*lead]int{}}
+	p.changed = sync.NewCond(&p.mu)
+	return p
 }
 
 func (p *pool) isOver(ctx context.Context) bool {
 	return ctx.Err() != nil || p.enough != nil && p.enough()
 }
 
-// next gives an item to begin with: one that is no chain's, or the first of
-// those that are held.
+// next gives an item to begin with; of those of chains, the first of those that
+// are held. It waits where the chains that are under way will come to all that
+// are left, and may give some back.
 func (p *pool) next(ctx context.Context) (Item, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.held == 0 {
-		item, more := next(ctx, p.items)
-		if !more {
-			p.ended = true
+	defer context.AfterFunc(ctx, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.changed.Broadcast()
+	})()
+	for {
+		switch {
+		case len(p.alone) > 0 && !p.isOver(ctx):
+			item := p.alone[0]
+			p.alone = p.alone[1:]
+			return item, true
+		case p.held == 0 && !p.ended:
+			item, more := next(ctx, p.items)
+			p.ended = !more
+			if more {
+				return item, true
+			}
+		case p.isOver(ctx), p.held == 0 && len(p.chains) == 0:
+			return Item{}, false
+		case p.held > 0 && (!p.ended || p.wantsChain()):
+			return p.pop(slices.Min(slices.Collect(maps.Keys(p.units)))), true
+		default:
+			p.changed.Wait()
 		}
-		return item, more
 	}
-	if p.isOver(ctx) {
-		return Item{}, false
-	}
-	return p.pop(slices.Min(slices.Collect(maps.Keys(p.units)))), true
 }
 
-// take gives an item of a unit; false where there is none to be had.
-func (p *pool) take(ctx context.Context, unit int) (Item, bool) {
+// wantsChain says whether there are more items of a unit than chains that have
+// not come to it yet.
+func (p *pool) wantsChain() bool {
+	for unit, items := range p.units {
+		coming := 0
+		for _, at := range p.chains {
+			if at < unit {
+				coming++
+			}
+		}
+		if len(items) > coming {
+			return true
+		}
+	}
+	return false
+}
+
+// begin notes a chain, whose first item goes to whichever chain comes to its
+// unit first.
+func (p *pool) begin(chain *lead, first Item) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.chains[chain] = 0
+	p.push(first)
+}
+
+// end takes a chain out, and what it was given and did not begin back.
+func (p *pool) end(chain *lead) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.chains, chain)
+	if chain.planned != nil {
+		p.push(*chain.planned)
+		chain.planned = nil
+	}
+	p.changed.Broadcast()
+}
+
+// take gives a chain an item of the unit that it comes to; false where there is
+// none to be had.
+func (p *pool) take(ctx context.Context, chain *lead, unit int) (Item, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.chains[chain] = unit
 	for len(p.units[unit]) == 0 && !p.ended && p.held < poolLimit {
 		item, more := next(ctx, p.items)
 		if p.ended = !more; more {
 			p.push(item)
 		}
 	}
+	p.changed.Broadcast()
 	if len(p.units[unit]) == 0 {
 		return Item{}, false
 	}
@@ -100,6 +162,7 @@ func (p *pool) putBack(item Item) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.push(item)
+	p.changed.Broadcast()
 }
 
 // hasFrom says whether an item of a unit or a later one is to be had.
@@ -115,6 +178,10 @@ func (p *pool) hasFrom(unit int) bool {
 }
 
 func (p *pool) push(item Item) {
+	if item.State == "" {
+		p.alone = append(p.alone, item)
+		return
+	}
 	p.units[item.unit()] = append(p.units[item.unit()], item)
 	p.held++
 }
@@ -141,6 +208,8 @@ type lead struct {
 	faults  []scenario.Fault // of all that came
 	strange int              // rests in a row that are not the recording's
 	ran     int              // items that came to something
+	odd     bool             // a rest was not the recording's, or something was wrong at one
+	idle    bool             // it ended since other chains had taken every item
 	again   *link            // is to be run by itself
 }
 
@@ -157,23 +226,23 @@ type link struct {
 // chain leads one chain on a runner, that of an item and whatever others the
 // lanes have for it, and runs by itself what it did not settle.
 func (l *Lanes) chain(ctx context.Context, runner ChainRunner, pool *pool, first Item, tell func(Item, Outcome)) error {
-	pool.putBack(first)
 	led := &lead{ctx: ctx, trials: l.Trials, pool: pool, tell: tell}
+	pool.begin(led, first)
 	h := led.run(runner)
+	pool.end(led)
 	if h.Dir != "" {
 		defer os.RemoveAll(h.Dir)
 	}
-	if led.planned != nil {
-		pool.putBack(*led.planned)
-	}
+	led.settle()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if led.again == nil && led.running != nil { // its run broke
 		led.again = led.running
 	}
-	if led.again == nil && led.ran == 0 {
-		// No rest was the recording's: one item more is settled in any case.
+	if led.again == nil && led.ran == 0 && (led.odd || !led.idle) {
+		// No item could begin. One is settled in any case, or chains would begin
+		// forever.
 		if item, more := pool.next(ctx); more {
 			led.again = &link{item: item}
 		}
@@ -212,7 +281,7 @@ func (l *lead) run(runner ChainRunner) *history.History {
 // Plan: see run.Lead.
 func (l *lead) Plan(unit int) run.Planned {
 	l.planned = nil
-	item, there := l.pool.take(l.ctx, unit)
+	item, there := l.pool.take(l.ctx, l, unit)
 	if !there {
 		return run.Planned{}
 	}
@@ -229,7 +298,7 @@ func (l *lead) Rest(rest run.Rest) (kill, goOn bool) {
 	if rest.History != nil && !l.judge(rest.History) {
 		return false, false
 	}
-	if rest.Over || l.pool.isOver(l.ctx) || !l.pool.hasFrom(rest.Unit) && l.planned == nil {
+	if l.idle = !l.pool.hasFrom(rest.Unit) && l.planned == nil; l.idle || rest.Over || l.pool.isOver(l.ctx) {
 		l.settle()
 		return false, false
 	}
@@ -242,7 +311,7 @@ func (l *lead) Rest(rest run.Rest) (kill, goOn bool) {
 		return false, true
 	case expected != rest.State:
 		l.pool.putBack(*l.planned)
-		l.planned = nil
+		l.planned, l.odd = nil, true
 		if l.strange++; l.strange == strangeRests {
 			l.settle()
 			return false, false
@@ -274,6 +343,7 @@ func (l *lead) judge(h *history.History) bool {
 			return true
 		}
 		// No crash came in this unit: what is wrong is what the one before it did.
+		l.odd = true
 		if l.again = l.before; l.again != nil {
 			late.placed = false
 			l.again.attempt, l.before = late, nil

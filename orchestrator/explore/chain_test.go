@@ -26,6 +26,8 @@ type chainSubject struct {
 	fails func(unit int, crashes []string) bool
 	// breaks says whether a chain ends in trouble of the tool's own.
 	breaks func(number int) bool
+	// restless says that chains never come to a rest.
+	restless bool
 	// stubborn says that putting files back does not make them what they were.
 	stubborn bool
 
@@ -142,6 +144,11 @@ func (r ledRunner) Chain(_ context.Context, sc *scenario.Scenario, lead run.Lead
 	broken := r.breaks != nil && r.breaks(r.chains)
 	r.mu.Unlock()
 	p := r.play(false)
+	if r.restless {
+		lead.Plan(1)
+		p.add(history.Event{Kind: history.TimedOut})
+		return &p.history
+	}
 	life, number := 1, 0
 	var next run.Planned
 	putBack := false
@@ -415,6 +422,14 @@ func TestNoStateIsTheRecordings(t *testing.T) {
 		if outcome.Status != Survived {
 			t.Errorf("%s: %+v", point, outcome)
 		}
+	}
+}
+
+// Nor does one that never comes to rest keep anything from being explored.
+func TestNoRest(t *testing.T) {
+	s := &chainSubject{units: 3, restless: true}
+	if outcomes, plan := s.chained(t, true, 2); len(s.alone) != plan.Len() || len(outcomes) != plan.Len() {
+		t.Errorf("%d of %d alone", len(s.alone), plan.Len())
 	}
 }
 
