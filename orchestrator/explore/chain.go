@@ -21,9 +21,9 @@ import (
 // began at rest. Any runner can run one by itself, going from rest to rest
 // without a crash to the one before its unit. Where a runner can be led, an item
 // begins at any rest at which the files of the service are those that the
-// recording has there, its queues are empty, and nothing is under way: what
-// became of the crashes before cannot be told from their never having come. It
-// is judged at the rest behind it, before the next one begins.
+// recording has there, its queues are empty, and nothing is under way: by all of
+// these, the crashes before might never have come. It is judged at the rest
+// behind it, before the next one begins.
 
 // ChainRunner is a Runner whose chains can be led.
 type ChainRunner interface {
