@@ -4,7 +4,7 @@ SCENARIO ?=
 PARALLEL ?= 2
 REPORT   ?= reports
 BENCH    ?=
-BUDGET   ?= 30s
+BUDGET   ?= 24s
 GO       ?= go
 ONLY     ?=
 
