@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -38,8 +37,6 @@ func TestCampaignsAreEqual(t *testing.T) {
 			folder := t.TempDir()
 			explore := func(name string, code int, more ...string) string {
 				into := filepath.Join(folder, name)
-				began := time.Now()
-				defer func() { t.Log(name, time.Since(began)) }()
 				arguments := append([]string{
 					"explore", filepath.Join("proof", exploring), "--target", "worker-2", "--env", "WORKER_2_IMAGE=" + b.images[test.name],
 					"--max", "32", "--seed", "7", "--confirm", "0", "--quiet", "--report", into,

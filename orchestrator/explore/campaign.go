@@ -439,7 +439,7 @@ func (c *Campaign) compare(recording Recording) error {
 	if !c.saved.Recording.Varies && c.saved.Diverge.String() == "" && differs.String() != "" {
 		return fmt.Errorf("%w: %s", ErrChanged, differs)
 	}
-	if i := slices.Compare(mergeStates(both), c.saved.Recording.States); i != 0 {
+	if !slices.Equal(mergeStates(both), c.saved.Recording.States) {
 		return fmt.Errorf("%w: the files of %s at rest are other ones", ErrChanged, c.Target)
 	}
 	return nil

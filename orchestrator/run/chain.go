@@ -101,13 +101,13 @@ func (r *run) prepareChain(ctx context.Context) error {
 		c.sender.interposer = &interposer{service: c.sender}
 	}
 	c.sender.interposer.holds = cmp.Or(c.of.Units, MostUnits)
-	if c.isLed() && c.service.interposer == nil {
+	if !c.isLed() {
+		return nil
+	}
+	if c.service.interposer == nil {
 		c.service.interposer = &interposer{service: c.service}
 	}
-	if c.isLed() {
-		return r.planNext(ctx, 1, 1, false)
-	}
-	return nil
+	return r.planNext(ctx, 1, 1, false)
 }
 
 // volumesOf are the directories whose files are a service's state.
